@@ -1,1 +1,108 @@
-"""Helpers."""
+"""Helpers of the course: from an image to a picture of what a network makes of it.
+
+The rooms follow the way of a picture: ``scenes`` and ``images`` make tensors, ``models`` loads
+networks, ``layers`` names their parts, ``state`` and ``summary`` look without touching,
+``pictures`` draws, ``picker`` lets you choose, ``exercises`` answers back.
+
+Every name below is loaded when it is first used, so that ``import vizhelpers`` costs nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from vizhelpers.exercises import check, hint, progress, quiz
+    from vizhelpers.graph import draw_graph, module_graph
+    from vizhelpers.images import denormalize, load_image, normalize
+    from vizhelpers.layers import get_layer, list_layers
+    from vizhelpers.lesson import start_lesson
+    from vizhelpers.models import WeightsUnavailable, load_model
+    from vizhelpers.picker import layer_picker
+    from vizhelpers.pictures import mosaic, overlay, show_mosaic
+    from vizhelpers.scenes import (
+        BACKGROUNDS,
+        CLASSES,
+        PARTS,
+        SceneDataset,
+        contact_sheet,
+        draw_scene,
+        draw_two,
+        load_scenes,
+    )
+    from vizhelpers.state import preserve_state
+    from vizhelpers.summary import summarize
+
+_ROOM_OF = {
+    "start_lesson": "lesson",
+    "CLASSES": "scenes",
+    "BACKGROUNDS": "scenes",
+    "PARTS": "scenes",
+    "SceneDataset": "scenes",
+    "draw_scene": "scenes",
+    "draw_two": "scenes",
+    "load_scenes": "scenes",
+    "contact_sheet": "scenes",
+    "load_image": "images",
+    "normalize": "images",
+    "denormalize": "images",
+    "load_model": "models",
+    "WeightsUnavailable": "models",
+    "list_layers": "layers",
+    "get_layer": "layers",
+    "preserve_state": "state",
+    "summarize": "summary",
+    "module_graph": "graph",
+    "draw_graph": "graph",
+    "mosaic": "pictures",
+    "show_mosaic": "pictures",
+    "overlay": "pictures",
+    "layer_picker": "picker",
+    "check": "exercises",
+    "hint": "exercises",
+    "quiz": "exercises",
+    "progress": "exercises",
+}
+
+__all__ = [  # noqa: RUF022 (in the order in which a learner meets them)
+    "start_lesson",
+    "CLASSES",
+    "BACKGROUNDS",
+    "PARTS",
+    "SceneDataset",
+    "draw_scene",
+    "draw_two",
+    "load_scenes",
+    "contact_sheet",
+    "load_image",
+    "normalize",
+    "denormalize",
+    "load_model",
+    "WeightsUnavailable",
+    "list_layers",
+    "get_layer",
+    "preserve_state",
+    "summarize",
+    "module_graph",
+    "draw_graph",
+    "mosaic",
+    "show_mosaic",
+    "overlay",
+    "layer_picker",
+    "check",
+    "hint",
+    "quiz",
+    "progress",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Load the room that holds ``name`` the first time it is asked for (PEP 562)."""
+    if name not in _ROOM_OF:
+        raise AttributeError(f"module 'vizhelpers' has no attribute {name!r}")
+    value = getattr(import_module(f"vizhelpers.{_ROOM_OF[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])
