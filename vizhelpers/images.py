@@ -7,15 +7,68 @@ anything else of it.
 
 from __future__ import annotations
 
+import difflib
 import math
+import os
+import warnings
 from collections.abc import Sequence
+from pathlib import Path
+from typing import BinaryIO
 
+import numpy as np
 import torch
+from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 # The training set's mean and standard deviation per channel, as torchvision's weights use them.
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+
+# A phone's photo has 12 to 50 million pixels. A file of a few kB can claim billions.
+MAX_PIXELS = 50_000_000
+
+
+def load_image(
+    source: str | os.PathLike[str] | BinaryIO | Image.Image, *, size: int | None = None
+) -> Tensor:
+    """Read a photo or drawing into a tensor, the right way up and in RGB.
+
+    The camera's rotation (EXIF) is applied, the first frame of an animation is taken, and what
+    is transparent becomes white. Grey, palette, CMYK, 1-bit and 16-bit files all come out as
+    RGB in [0, 1]; 16-bit grey keeps its full range (65535 is 1). Colour profiles are ignored.
+
+    Args:
+        source: A path, an open binary file, or a Pillow image (which is left as it is).
+        size: Make the picture ``size`` × ``size`` pixels: the largest centred square,
+            resized (bilinear, antialiased), never squashed. ``None`` keeps every pixel.
+
+    Returns:
+        float32 in [0, 1], shape [3, H, W]. `normalize` makes it a network's input.
+
+    Raises:
+        FileNotFoundError: there is no such file; the message names the nearest ones.
+        IsADirectoryError: the path is a folder.
+        TypeError: ``source`` or ``size`` is of a wrong kind.
+        ValueError: a web address, an empty, broken or unknown file, too many pixels, a bad size.
+    """
+    if size is not None:
+        if not isinstance(size, int) or isinstance(size, bool):
+            raise TypeError(f"size must be a whole number of pixels, not {size!r}.")
+        if not 1 <= size <= math.isqrt(MAX_PIXELS):
+            raise ValueError(f"size must be 1 to {math.isqrt(MAX_PIXELS)} pixels, not {size}.")
+    image = _read(source)
+    if 0 in image.size:
+        raise ValueError(f"The image has no pixels: it is {image.width} × {image.height}.")
+    image = _to_rgb_or_float(image)
+    if size is not None:
+        # fit() cuts first and resizes then: a 1 × 10000 picture never grows on the way.
+        image = ImageOps.fit(image, (size, size), method=Image.Resampling.BILINEAR)
+    pixels = np.array(image, dtype=np.float32)
+    if pixels.ndim == 2:
+        pixels = np.repeat(pixels[:, :, None], 3, axis=2)
+    else:
+        pixels /= 255
+    return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
 
 
 def normalize(
@@ -123,3 +176,96 @@ def _out_of_range_advice(low: float, high: float) -> str:
     if low < 0:
         return "They look normalised already: normalising twice is a common bug."
     return "Clamp or rescale them first."
+
+
+def _read(source: str | os.PathLike[str] | BinaryIO | Image.Image) -> Image.Image:
+    """The decoded picture, rotated as the camera says."""
+    if isinstance(source, Image.Image):
+        return ImageOps.exif_transpose(source)
+    if isinstance(source, (str, os.PathLike)):
+        path = _existing_file(os.fspath(source))
+        with path.open("rb") as file:
+            return _decode(file, f"'{path}'")
+    if hasattr(source, "read"):
+        return _decode(source, "the open file")
+    raise TypeError(
+        "load_image takes a path, an open binary file or a Pillow image, "
+        f"not {type(source).__name__}."
+    )
+
+
+def _decode(file: BinaryIO, name: str) -> Image.Image:
+    try:
+        with warnings.catch_warnings():
+            # Pillow only warns where we refuse.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            image = Image.open(file)
+        if image.width * image.height > MAX_PIXELS:
+            raise Image.DecompressionBombError(
+                f"{image.width} × {image.height} pixels, and load_image takes at most "
+                f"{MAX_PIXELS // 10**6} million"
+            )
+        image.load()
+        return ImageOps.exif_transpose(image)
+    except UnidentifiedImageError:
+        raise ValueError(
+            f"{name} is not a picture in a format that Pillow knows (PNG, JPEG, GIF, TIFF, "
+            "WebP, BMP…). Export HEIC, SVG or PDF as PNG or JPEG first."
+        ) from None
+    except Image.DecompressionBombError as error:
+        raise ValueError(f"{name} is too large: {error}. Make it smaller first.") from None
+    except Exception as error:  # each of Pillow's decoders has its own way to fail
+        raise ValueError(
+            f"{name} is broken or cut off ({error}). Copy or download it again."
+        ) from error
+
+
+def _existing_file(text: str) -> Path:
+    """The file that ``text`` names, or an error that says what is there instead."""
+    if text.lower().startswith(("http://", "https://", "ftp://", "data:")):
+        raise ValueError(
+            f"load_image reads files, not web addresses. Download it first: "
+            f"urllib.request.urlretrieve({text!r}, 'photo.jpg')."
+        )
+    path = Path(text).expanduser()
+    if path.is_dir():
+        raise IsADirectoryError(f"'{path}' is a folder; name a picture in it{_names_in(path)}.")
+    if not path.exists():
+        if not path.parent.is_dir():
+            raise FileNotFoundError(
+                f"There is no '{path}': its folder does not exist. Paths count from '{Path.cwd()}'."
+            )
+        raise FileNotFoundError(f"There is no '{path}'{_names_in(path.parent, path.name)}.")
+    if path.stat().st_size == 0:
+        raise ValueError(f"'{path}' is empty (0 bytes). Copy or download it again.")
+    return path
+
+
+def _names_in(folder: Path, wanted: str = "") -> str:
+    """'; near it: …' for an error message: the nearest file names, or just some."""
+    names = {path.name.lower(): path.name for path in sorted(folder.iterdir()) if path.is_file()}
+    near = difflib.get_close_matches(wanted.lower(), names, n=3, cutoff=0.5) if wanted else []
+    shown = [names[name] for name in near or list(names)[:3]]
+    if not shown:
+        return " (that folder holds no files)"
+    return ("; the nearest names there: " if near else "; there are: ") + ", ".join(shown)
+
+
+def _to_rgb_or_float(image: Image.Image) -> Image.Image:
+    """An 8-bit "RGB" image, or a float "F" image in [0, 1] where 8 bits would lose something."""
+    if image.mode.startswith(("I", "F")):
+        values = np.array(image, dtype=np.float32)
+        if image.mode != "F":  # I;16 and its like; "I" is what Pillow makes of some 16-bit files
+            values /= np.float32(65535)
+        if not (values.min() >= 0 and values.max() <= 1):
+            raise ValueError(
+                f"This is a {image.mode!r} image whose values do not fit "
+                f"{'[0, 1]' if image.mode == 'F' else '0…65535'}, so what counts as white "
+                "is unknown. Read it with numpy and scale it yourself."
+            )
+        return Image.fromarray(values)
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(white, image)
+    return image.convert("RGB")
