@@ -1,0 +1,34 @@
+'''Exercises: an answer is checked at once, and the reason is given.
+
+One mechanism for the whole course. A learner uses `check`, `hint`, `quiz` and `progress`; each
+returns a card that the notebook shows when the call is the last line of its cell.
+
+To add an exercise, write one function in this folder's `lesson_XX.py`,
+
+    @exercise("01.parameters")
+    def parameters(answer: object) -> Outcome:
+        """What is asked."""
+        expected = …                        # computed, never typed in
+        if number(answer) == expected:
+            return right(count=expected)
+        return wrong("other")
+
+its texts in `texts/en/lesson_XX.toml`,
+
+    [parameters]
+    question = "How many …?"                # one line
+    hints = ["…", "…"]                      # one to three, each more concrete
+    right = "Right because … {count} …"
+    wrong.other = "{given} is not it: …"    # {given} is the answer, in short
+
+and in `tests/exercise_answers.py` one right answer and a wrong one for each key. A quiz question
+is `q1 = question("01.q1", right_choice="b")`; its texts have `choices.a`, `choices.b`, … and a
+`wrong` for each choice but the right one. A brace that is meant as a brace is doubled: `{{`.
+
+Libraries are imported inside the checkers, so that asking for a hint costs nothing.
+'''
+
+from vizhelpers.exercises.checking import check, hint, quiz
+from vizhelpers.exercises.record import progress
+
+__all__ = ["check", "hint", "progress", "quiz"]

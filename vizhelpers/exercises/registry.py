@@ -1,0 +1,42 @@
+"""Which exercises there are. An exercise is whatever a `lesson_XX.py` holds as one."""
+
+import difflib
+import pkgutil
+from importlib import import_module
+
+import vizhelpers.exercises as package
+from vizhelpers.exercises.grading import Exercise
+
+
+def lessons() -> list[str]:
+    """The two digits of every lesson that has exercises, in order."""
+    names = (module.name for module in pkgutil.iter_modules(package.__path__))
+    return sorted(name.removeprefix("lesson_") for name in names if name.startswith("lesson_"))
+
+
+def exercises_of(lesson: str) -> dict[str, Exercise]:
+    """The exercises of one lesson by id, in the order in which they are written down."""
+    module = import_module(f"{package.__name__}.lesson_{lesson}")
+    return {item.id: item for item in vars(module).values() if isinstance(item, Exercise)}
+
+
+def find(exercise_id: str) -> Exercise:
+    """The exercise of that id.
+
+    Raises:
+        TypeError: If the id is not a text.
+        ValueError: If there is no such exercise; the message names the nearest ones.
+    """
+    if not isinstance(exercise_id, str):
+        raise TypeError(
+            f'The first thing to give is the exercise\'s id in quotes, such as "01.mend"; '
+            f"this is a {type(exercise_id).__name__}."
+        )
+    lesson = exercise_id.partition(".")[0]
+    known = exercises_of(lesson) if lesson in lessons() else {}
+    if exercise_id in known:
+        return known[exercise_id]
+    every = [name for each in lessons() for name in exercises_of(each)]
+    near = difflib.get_close_matches(exercise_id, every, cutoff=0.4) or list(known) or every
+    names = ", ".join(f'"{name}"' for name in near)
+    raise ValueError(f'There is no exercise "{exercise_id}". Nearest: {names}.')
