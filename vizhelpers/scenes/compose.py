@@ -314,9 +314,10 @@ def _surface(dice: Dice, size: int) -> FloatArray:
 def _put(picture: FloatArray, drawing: Drawing) -> FloatArray:
     """Lay a drawing over the picture; it throws a soft shadow down and to the right."""
     size = picture.shape[0]
-    offset, blur = size * 3 // 100 + 1, max(1, size * 3 // 128)
+    down, blur = size * 3 // 100 + 1, max(1, size * 3 // 128)
+    right = down // 2
     moved = np.zeros((size, size), dtype=np.uint8)
-    moved[offset:, offset // 2 :] = to_bytes(drawing.coverage * 255)[:-offset, : -(offset // 2)]
+    moved[down:, right:] = to_bytes(drawing.coverage * 255)[: size - down, : size - right]
     soft = Image.fromarray(moved).filter(ImageFilter.BoxBlur(blur))
     shadow = np.asarray(soft).astype(np.float32) / np.float32(255)
     light = (1 - np.float32(0.35) * shadow) * (1 - drawing.coverage)

@@ -18,7 +18,7 @@ _HEADER, _GAP = 22, 3
 def contact_sheet(*, seed: int = 0, size: int = 128, show: Show = "images") -> Image.Image:
     """Draw every class (columns) on every background (rows).
 
-    Along a row the background stays the same, and down a column the object does.
+    Down a column, one object stays the same on all ten backgrounds.
 
     Args:
         seed: whole number from 0.
@@ -44,7 +44,6 @@ def contact_sheet(*, seed: int = 0, size: int = 128, show: Show = "images") -> I
         top = _HEADER + row * step
         pen.text((left - 6, top + size / 2), background, fill=_INK, font=font, anchor="rm")
         for column, name in enumerate(CLASSES):
-            # One seed per column: a class keeps its look on all ten backgrounds.
             scene = draw_scene(name, background, seed=seed * 1000 + column, size=size)
             sheet.paste(Image.fromarray(_cell(scene, show)), (left + column * step, top))
     return sheet
