@@ -1,8 +1,19 @@
 """Exercises of lesson 00, start here."""
 
+from contextlib import suppress
+from functools import cache
 from typing import TYPE_CHECKING
 
-from vizhelpers.exercises.grading import Outcome, exercise, expect, number, question, right, wrong
+from vizhelpers.exercises.grading import (
+    Outcome,
+    WrongKindError,
+    exercise,
+    expect,
+    number,
+    question,
+    right,
+    wrong,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -56,12 +67,12 @@ def prediction(answer: object) -> Outcome:
     from vizhelpers.models import load_model
     from vizhelpers.scenes import CLASSES
 
-    if not isinstance(answer, str):
+    with suppress(WrongKindError):
         number(answer)
         return wrong("index")
+    name = expect(answer, "text", str).strip().lower()
     image, _ = _shipped()
     said = CLASSES[load_model("resnet18", twin="shortcut")(normalize(image)[None]).argmax()]
-    name = answer.strip().lower()
     if name == said:
         return right(said=said, truth=TRUTH, background=BACKGROUND)
     mistakes = {TRUTH: "truth", BACKGROUND: "background"}
@@ -69,6 +80,7 @@ def prediction(answer: object) -> Outcome:
     return wrong(key, truth=TRUTH, classes=", ".join(CLASSES))
 
 
+@cache
 def _shipped() -> "tuple[Tensor, Tensor]":
     """The picture, `[3, H, W]`, and the mask, `[H, W]`, of `SCENE`."""
     from vizhelpers.scenes import load_scenes

@@ -1,0 +1,202 @@
+"""Right and wrong answers to every exercise, as learners give them.
+
+`test_exercises.py` demands an entry for each exercise, and a wrong answer for each wrong text in
+the catalogue. The right answers are written down here, so that they check the checkers.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+from torch import nn
+
+from vizhelpers import draw_scene, draw_two, load_scenes
+from vizhelpers.scenes import CLASSES
+
+
+@dataclass
+class Answers:
+    """What learners hand in.
+
+    Attributes:
+        right: Answers that must pass.
+        wrong: Pairs of the text's key that must be shown, and the answer.
+        kind: Answers that must be refused as the wrong kind of thing.
+    """
+
+    right: list[object]
+    wrong: list[tuple[str, object]]
+    kind: list[object] = field(default_factory=lambda: [[1, 2], object()])
+
+
+def quiz_answers(letter: str, *others: str) -> Callable[[], Answers]:
+    wrong = [(other, other) for other in others]
+    return lambda: Answers([letter, letter.upper(), f" {letter}) "], wrong, ["z", "ab", 1])
+
+
+def swap() -> Answers:
+    home = draw_scene("penguin", "snow", seed=7)
+    desert = draw_scene("penguin", "desert", seed=7)
+    return Answers(
+        right=[desert],
+        wrong=[
+            ("background", home),
+            ("background", draw_scene("penguin", "snow", seed=8)),
+            ("another", draw_scene("penguin", "desert", seed=8)),
+            ("another", draw_scene("penguin", "desert", seed=7, hard=True)),
+            ("another", draw_scene("penguin", "desert", seed=7, size=64)),
+            ("object", draw_scene("cactus", "snow", seed=7)),
+            ("object", draw_scene(None, "desert", seed=7)),
+        ],
+        kind=[
+            "ValueError: There is no object called 'desert'.",  # the names exchanged
+            desert.image,
+            desert.mask,
+            draw_two("penguin", "cat", "desert", seed=7),
+            draw_scene,
+        ],
+    )
+
+
+def share() -> Answers:
+    scenes = load_scenes()
+    mask = scenes.masks[scenes.names.index("cat_on_space_0")]
+    part = scenes.parts[scenes.names.index("cat_on_space_0")]
+    mean = float(mask.mean())
+    return Answers(
+        right=[
+            mean,
+            mask.mean(),
+            round(mean, 2),
+            (mask > 0.5).float().mean(),
+            (part > 0).sum() / mask.numel(),
+        ],
+        wrong=[
+            ("percent", 100 * mean),
+            ("percent", round(100 * mean)),
+            ("pixels", mask.sum()),
+            ("pixels", int((mask > 0.5).sum())),
+            ("rest", 1 - mean),
+            ("other", mean / 2),
+            ("other", 0),
+            ("range", -mean),
+            ("range", float("nan")),
+            ("range", 255 * mean),
+        ],
+        kind=[mask, mask.numpy(), "0.2", True, mask.mean],
+    )
+
+
+def prediction() -> Answers:
+    return Answers(
+        right=["rocket", " Rocket "],
+        wrong=[
+            ("truth", "cat"),
+            ("background", "space"),
+            ("index", CLASSES.index("rocket")),
+            ("index", torch.tensor(CLASSES.index("rocket"))),
+            ("other", "penguin"),
+            ("unknown", "dog"),
+        ],
+        kind=[torch.zeros(1, 10), ["rocket"], object()],
+    )
+
+
+def parameters() -> Answers:
+    return Answers(
+        right=[73_856, 73_856.0, torch.tensor(73_856)],
+        wrong=[
+            ("bias", 73_728),
+            ("bias_of_input", 73_792),
+            ("one_plane", 3 * 3 * 128),
+            ("one_plane", 3 * 3 * 128 + 128),
+            ("one_kernel", 3 * 3 * 64),
+            ("one_kernel", 3 * 3 * 64 + 1),
+            ("other", 9_472),
+            ("other", 10**400),
+        ],
+        kind=["73,856", [73_856], int, torch.zeros(128, 64, 3, 3)],
+    )
+
+
+def mult_adds() -> Answers:
+    return Answers(
+        right=[118_013_952, 64 * 3 * 7 * 7 * 112 * 112],
+        wrong=[
+            ("parameters", 9_408),
+            ("stride", 9_408 * 224 * 224),
+            ("flops", 2 * 118_013_952),
+            ("one_kernel", 118_013_952 // 64),
+            ("one_plane", 118_013_952 // 3),
+            ("other", 1_810_000_000),
+        ],
+        kind=["118 M", torch.zeros(2), True],
+    )
+
+
+class Net(nn.Module):
+    """The lesson's network; `classifier` and `flatten` are what learners change."""
+
+    def __init__(
+        self,
+        classifier: nn.Module,
+        flatten: Callable[[torch.Tensor], torch.Tensor] = lambda x: torch.flatten(x, 1),
+        last: nn.Module | None = None,
+    ) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 16, 3, padding=1)
+        self.conv2 = nn.Conv2d(16, 32, 3, padding=1)
+        self.last = last or nn.Identity()
+        self.fc = classifier
+        self.flatten = flatten
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = torch.max_pool2d(torch.relu(self.conv1(x)), 2)
+        x = torch.max_pool2d(torch.relu(self.conv2(x)), 2)
+        return self.fc(self.flatten(self.last(x)))
+
+
+def mend() -> Answers:
+    full, small = 32 * 32 * 32, 32 * 16 * 16
+    two_outputs = nn.Linear(full, 10)
+    two_outputs.register_forward_hook(lambda module, inputs, output: {"logits": output})
+    return Answers(
+        right=[
+            Net(nn.Linear(full, 10)),
+            Net(nn.LazyLinear(10)),
+            Net(nn.Sequential(nn.Linear(full, 20), nn.Dropout(), nn.Linear(20, 10))),
+            Net(nn.Linear(full, 10)).requires_grad_(False),
+        ],
+        wrong=[
+            ("sizes", Net(nn.Linear(small, 10))),
+            ("sizes", Net(nn.Linear(32 * 64 * 64, 10))),
+            ("batch", Net(nn.Linear(full, 10), torch.flatten)),
+            ("batch", Net(nn.Linear(2 * full, 10), torch.flatten)),
+            ("batch", Net(nn.Linear(small, 10), lambda x: x.view(-1, small))),
+            ("batch", Net(nn.Linear(32, 10), lambda x: x)),
+            ("classes", Net(nn.Linear(full, 1000))),
+            ("classes", Net(two_outputs)),
+            ("features", Net(nn.Linear(small, 10), last=nn.AdaptiveAvgPool2d(16))),
+            ("features", Net(nn.Linear(small, 10), last=nn.MaxPool2d(2))),
+            ("no_linear", Net(nn.Identity())),
+            ("fails", Net(nn.Sequential(nn.Linear(full, 20), nn.Linear(30, 10)))),
+            ("fails", Net(nn.Linear(full, 10), last=nn.Conv2d(3, 32, 1))),
+        ],
+        kind=[Net, nn.Linear(full, 10).weight, "nn.Linear(32768, 10)", lambda x: x],
+    )
+
+
+ANSWERS: dict[str, Callable[[], Answers]] = {
+    "00.swap": swap,
+    "00.share": share,
+    "00.prediction": prediction,
+    "00.q1": quiz_answers("a", "b", "c"),
+    "00.q2": quiz_answers("c", "a", "b"),
+    "00.q3": quiz_answers("b", "a", "c"),
+    "01.parameters": parameters,
+    "01.mult_adds": mult_adds,
+    "01.mend": mend,
+    "01.q1": quiz_answers("b", "a", "c"),
+    "01.q2": quiz_answers("c", "a", "b"),
+    "01.q3": quiz_answers("a", "b", "c"),
+}
