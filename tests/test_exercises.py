@@ -395,7 +395,7 @@ def test_progress_counts_right_tried_and_open(record):
     assert rows[1].split() == ["lesson", "✓", "right", "✗", "tried", "…", "open"]
     assert rows[2].split() == ["01", "print", "vs", "torchinfo", "1", "1", "4"]
     assert len(repr(progress()).splitlines()) == 2 + len(lessons())
-    assert '<td style="text-align:right">4</td>' in progress("01")._repr_html_()
+    assert 'text-align:right">4</td>' in progress("01")._repr_html_()
     assert [path.name for path in record.parent.iterdir()] == [record.name]  # no drafts left
 
 

@@ -59,15 +59,16 @@ class Card:
         ]
 
     def _html_table(self) -> str:
-        def row(cells: tuple[str, ...], tag: str) -> str:
-            aligned = zip(cells, ["left"] + ["right"] * len(cells), strict=False)
-            return "".join(f'<{tag} style="text-align:{a}">{escape(c)}</{tag}>' for c, a in aligned)
+        def row(cells: tuple[str, ...]) -> str:
+            sides = ["left"] + ["right"] * (len(cells) - 1)
+            style = "padding:.1em .9em .1em 0;text-align:"
+            shown = zip(sides, map(escape, cells), strict=True)
+            return "".join(f'<td style="{style}{side}">{cell}</td>' for side, cell in shown)
 
         if not self.table:
             return ""
-        head, *rows = self.table
-        body = "".join(f"<tr>{row(cells, 'td')}</tr>" for cells in rows)
-        return f'<table style="margin:.4em 0 0"><tr>{row(head, "th")}</tr>{body}</table>'
+        rows = "".join(f"<tr>{row(cells)}</tr>" for cells in self.table)
+        return f'<table style="margin:.4em 0 0;color:inherit;font:inherit">{rows}</table>'
 
 
 def _html(text: str) -> str:
