@@ -547,18 +547,18 @@ def test_missing_and_damaged_files_are_explained(tmp_path, monkeypatch):
 
 
 SUMS = {
-    "sky": "05a34c555720f5cd",
+    "sky": "3a94168ccf3b7073",
     "sea": "4973676288b18513",
     "road": "a9d442d936272fac",
-    "reef": "7331eabb98a1ca9d",
-    "meadow": "2c8c124ab3e5d623",
+    "reef": "bfc55d3d99154122",
+    "meadow": "b5c340fe066bd608",
     "desert": "733e6205905c9567",
     "room": "4bc99af454345b8d",
     "space": "55c03ddacb8c9eef",
     "forest": "7ef194e07bacb53f",
     "snow": "1f11ae0f55bcccc9",
     "plain": "cbda8000c20513c0",
-    "gratings": "a3b0ca740008006f",
+    "gratings": "27b05a83cd4e286b",
 }
 
 

@@ -31,7 +31,6 @@ CLASSES = class_names()
 BACKGROUNDS = background_names()
 
 _SIZES = range(32, 1025)
-_BOARD_HIDES = (0.58, 0.74)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -116,7 +115,8 @@ def draw_scene(
         background: a name in `BACKGROUNDS`, or "plain" or "gratings".
         seed: whole number from 0; decides everything that is random.
         size: side of the picture in pixels, 32 to 1024.
-        hard: make the object small, cut off by the border, or partly hidden.
+        hard: make the object small, cut off by the border, or partly hidden; overrides `scale`
+            or `position` where it has to.
         position: centre of the object as shares (x, y) of the side, instead of a random one.
         scale: size of the object as a share of the side (otherwise 0.48 to 0.80).
 
@@ -131,23 +131,19 @@ def draw_scene(
         nothing = np.zeros((size, size), dtype=np.uint8)
         return Scene(_photograph(picture, seed), nothing, nothing.copy(), None, background)
 
-    hard_dice = Dice(seed, Stream.HARD)
-    hard_kind = hard_dice.choice(("small", "cut", "hidden")) if hard else None
     pose = _random_pose(Dice(seed, Stream.POSE, 0))
-    if hard_kind == "small":
-        pose = pose._replace(scale=hard_dice.uniform(0.14, 0.21))
-    elif hard_kind == "cut":
-        pose = _cut_off(pose, hard_dice)
     if scale is not None:
         pose = pose._replace(scale=scale)
     if position is not None:
         pose = pose._replace(x=position[0], y=position[1])
+    if hard:
+        drawing, cover = _draw_hard(obj, pose, seed, size)
+    else:
+        drawing, cover = _draw_object(obj, pose, Dice(seed, Stream.LOOK, 0), size), None
 
-    drawing = _draw_object(obj, pose, Dice(seed, Stream.LOOK, 0), size)
     picture = _put(picture, drawing)
     coverage, parts = drawing.coverage, drawing.parts
-    if hard_kind == "hidden":
-        cover = _draw_cover(drawing.coverage, hard_dice)
+    if cover is not None:
         picture = _put(picture, cover)
         coverage = coverage * (1 - cover.coverage)
         parts = np.where(cover.coverage < 0.5, parts, 0).astype(np.uint8)
@@ -258,15 +254,6 @@ def _random_pose(dice: Dice) -> _Pose:
     )
 
 
-def _cut_off(pose: _Pose, dice: Dice) -> _Pose:
-    """Move the object over a border, so that a third to a half of its extent is left."""
-    inside = dice.uniform(0.32, 0.46)
-    overhang = pose.scale * (inside - 0.5)
-    side = dice.below(4)
-    place = overhang if side % 2 == 0 else 1 - overhang
-    return pose._replace(x=place) if side < 2 else pose._replace(y=place)
-
-
 def _draw_object(obj: str, pose: _Pose, dice: Dice, size: int) -> Drawing:
     canvas = Canvas(size)
     canvas.place(
@@ -324,6 +311,37 @@ def _put(picture: FloatArray, drawing: Drawing) -> FloatArray:
     return picture * light[..., None] + drawing.color
 
 
+def _draw_hard(obj: str, pose: _Pose, seed: int, size: int) -> tuple[Drawing, Drawing | None]:
+    """The object made hard to recognise, and what stands in front of it, if anything does."""
+    dice = Dice(seed, Stream.HARD)
+    kind = dice.choice(("small", "cut", "hidden"))
+    if kind == "small":
+        pose = pose._replace(scale=dice.uniform(0.14, 0.21))
+    drawing = _draw_object(obj, pose, Dice(seed, Stream.LOOK, 0), size)
+    if kind == "cut":
+        pose = _cut_off(pose, drawing.coverage, dice)
+        drawing = _draw_object(obj, pose, Dice(seed, Stream.LOOK, 0), size)
+    cover = _draw_cover(drawing.coverage, dice) if kind == "hidden" else None
+    return drawing, cover
+
+
+def _cut_off(pose: _Pose, coverage: FloatArray, dice: Dice) -> _Pose:
+    """Move the object over one of the borders, so that a quarter to 45 % of its area is left."""
+    size = coverage.shape[0]
+    axis, low_border = dice.below(2), dice.chance(0.5)
+    left_over = dice.uniform(0.25, 0.45)
+    cut = _cut_at(coverage, axis, 1 - left_over if low_border else left_over) / size
+    shift = -cut if low_border else 1 - cut
+    return pose._replace(x=pose.x + shift) if axis == 0 else pose._replace(y=pose.y + shift)
+
+
+def _cut_at(coverage: FloatArray, axis: int, share: float) -> int:
+    """The column (axis 0) or row (axis 1) before which `share` of the object's area lies."""
+    # Whole numbers, because the order in which floats are added differs between processors.
+    so_far = np.cumsum(to_bytes(coverage * 255).astype(np.int64).sum(axis=axis))
+    return int(np.searchsorted(so_far, share * int(so_far[-1])))
+
+
 def _draw_cover(coverage: FloatArray, dice: Dice) -> Drawing:
     """A board or a fence in front of the object, sized so that a part of it stays visible."""
     size = coverage.shape[0]
@@ -352,12 +370,9 @@ def _board(
     """Hide a chosen share of the object's area, from one of four sides."""
     left, top, right, bottom = (box[0] - 3, box[1] - 3, box[2] + 3, box[3] + 3)
     upright, from_start = dice.chance(0.5), dice.chance(0.5)
-    hidden = dice.uniform(*_BOARD_HIDES)
+    hidden = dice.uniform(0.58, 0.74)
     share = hidden if from_start else 1 - hidden
-    # Whole numbers, because the order in which floats are added differs between processors.
-    profile = to_bytes(coverage * 255).astype(np.int64).sum(axis=0 if upright else 1)
-    so_far = np.cumsum(profile)
-    edge = int(np.searchsorted(so_far, share * int(so_far[-1])))
+    edge = _cut_at(coverage, 0 if upright else 1, share)
     if upright:
         left, right = (left, edge) if from_start else (edge, right)
     else:
