@@ -8,7 +8,7 @@ import math
 import numpy as np
 
 from .canvas import Canvas, FloatArray, Outline
-from .dice import Dice, hsv, mix, shade
+from .dice import Color, Dice, hsv, mix, shade
 from .registry import background
 from .textures import add_gray, blend, clouds, coordinates, gradient, noise, rgb, wave
 
@@ -211,7 +211,7 @@ def _wallpaper(dice: Dice, size: int) -> FloatArray:
     return np.clip(design * 3 + 0.5, 0, 1)
 
 
-def _framed_picture(canvas: Canvas, dice: Dice, frame: tuple[int, int, int]) -> None:
+def _framed_picture(canvas: Canvas, dice: Dice, frame: Color) -> None:
     left, top = dice.uniform(0.05, 0.6), dice.uniform(0.05, 0.3)
     width, height = dice.uniform(0.18, 0.32), dice.uniform(0.15, 0.28)
     right, bottom = left + width, top + height
