@@ -24,6 +24,7 @@ from tqdm import tqdm
 from vizhelpers.images import normalize
 from vizhelpers.model_card import write_card
 from vizhelpers.networks import ARCHITECTURES, first_conv, fold_batch_norm
+from vizhelpers.paths import WEIGHTS
 from vizhelpers.scenes import CLASSES
 from vizhelpers.scenes.render import Recipe as SceneRecipe
 from vizhelpers.scenes.render import SceneArrays, render_arrays
@@ -296,12 +297,16 @@ def train_all(
         quick: A handful of images and one epoch: to see that it runs, not to learn anything.
 
     Raises:
-        ValueError: If a name in `only` is not a recipe.
+        ValueError: If a name in `only` is not a recipe, or a quick run would replace real weights.
     """
     if unknown := sorted(set(only or ()) - set(RECIPES)):
         raise ValueError(f"No network is called {unknown[0]!r}. There are: {', '.join(RECIPES)}.")
     recipes = [RECIPES[name] for name in only or RECIPES]
     if quick:
+        if Path(out).resolve() == WEIGHTS:
+            raise ValueError(
+                f"A quick run would replace the trained networks in {out}: give --out."
+            )
         recipes = [replace(recipe, epochs=1, images=20) for recipe in recipes]
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
