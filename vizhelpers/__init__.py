@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from vizhelpers.budget import layer_budget, show_budget
     from vizhelpers.exercises import check, hint, progress, quiz
     from vizhelpers.graph import draw_graph, module_graph
     from vizhelpers.images import denormalize, load_image, normalize
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from vizhelpers.lesson import start_lesson
     from vizhelpers.models import WeightsUnavailable, load_model
     from vizhelpers.picker import layer_picker
-    from vizhelpers.pictures import mosaic, overlay, show_mosaic
+    from vizhelpers.pictures import describe, mosaic, new_figure, overlay, show_mosaic, to_png
     from vizhelpers.scenes import (
         BACKGROUNDS,
         CLASSES,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
         contact_sheet,
         draw_scene,
         draw_two,
+        load_pairs,
         load_scenes,
     )
     from vizhelpers.state import preserve_state
@@ -41,6 +43,7 @@ _ROOM_OF = {
     "draw_scene": "scenes",
     "draw_two": "scenes",
     "load_scenes": "scenes",
+    "load_pairs": "scenes",
     "contact_sheet": "scenes",
     "load_image": "images",
     "normalize": "images",
@@ -51,11 +54,16 @@ _ROOM_OF = {
     "get_layer": "layers",
     "preserve_state": "state",
     "summarize": "summary",
+    "layer_budget": "budget",
+    "show_budget": "budget",
     "module_graph": "graph",
     "draw_graph": "graph",
     "mosaic": "pictures",
     "show_mosaic": "pictures",
     "overlay": "pictures",
+    "describe": "pictures",
+    "new_figure": "pictures",
+    "to_png": "pictures",
     "layer_picker": "picker",
     "check": "exercises",
     "hint": "exercises",
@@ -72,6 +80,7 @@ __all__ = [  # noqa: RUF022 (in the order in which a learner meets them)
     "draw_scene",
     "draw_two",
     "load_scenes",
+    "load_pairs",
     "contact_sheet",
     "load_image",
     "normalize",
@@ -82,11 +91,16 @@ __all__ = [  # noqa: RUF022 (in the order in which a learner meets them)
     "get_layer",
     "preserve_state",
     "summarize",
+    "layer_budget",
+    "show_budget",
     "module_graph",
     "draw_graph",
     "mosaic",
     "show_mosaic",
     "overlay",
+    "describe",
+    "new_figure",
+    "to_png",
     "layer_picker",
     "check",
     "hint",
