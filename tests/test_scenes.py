@@ -68,8 +68,7 @@ def test_the_labels_are_the_published_ones():
 
 
 def test_an_object_is_added_by_one_function(monkeypatch):
-    monkeypatch.setattr(registry, "OBJECT_ARTISTS", registry.OBJECT_ARTISTS.copy())
-    monkeypatch.setattr("vizhelpers.scenes.compose.OBJECT_ARTISTS", registry.OBJECT_ARTISTS)
+    monkeypatch.setitem(registry.OBJECT_ARTISTS, "ball", None)  # so that it is removed again
 
     @registry.scene_object(label=None)
     def ball(canvas, dice, colors):
@@ -82,7 +81,7 @@ def test_an_object_is_added_by_one_function(monkeypatch):
 def test_a_label_cannot_be_given_twice():
     with pytest.raises(ValueError, match="'cat'"):
         registry.scene_object(label=6)(lambda canvas, dice, colors: None)
-    registry.OBJECT_ARTISTS.pop("<lambda>")
+    assert "<lambda>" not in registry.OBJECT_ARTISTS
 
 
 # ---------------------------------------------------------------------------- canvas

@@ -27,8 +27,8 @@ def scene_object(*, label: int | None) -> Callable[[ObjectArtist], ObjectArtist]
     """
 
     def register(artist: ObjectArtist) -> ObjectArtist:
-        OBJECT_ARTISTS[artist.__name__] = artist
         _claim(_OBJECT_LABELS, label, artist.__name__)
+        OBJECT_ARTISTS[artist.__name__] = artist
         return artist
 
     return register
@@ -44,8 +44,8 @@ def background(*, label: int | None) -> Callable[[BackgroundArtist], BackgroundA
     """
 
     def register(artist: BackgroundArtist) -> BackgroundArtist:
-        BACKGROUND_ARTISTS[artist.__name__] = artist
         _claim(_BACKGROUND_LABELS, label, artist.__name__)
+        BACKGROUND_ARTISTS[artist.__name__] = artist
         return artist
 
     return register
