@@ -165,7 +165,7 @@ def mend() -> Answers:
             Net(nn.Linear(full, 10)),
             Net(nn.LazyLinear(10)),
             Net(nn.Sequential(nn.Linear(full, 20), nn.Dropout(), nn.Linear(20, 10))),
-            Net(nn.Linear(full, 10)).requires_grad_(False),
+            Net(nn.Linear(full, 10)).requires_grad_(False).double(),
         ],
         wrong=[
             ("sizes", Net(nn.Linear(small, 10))),

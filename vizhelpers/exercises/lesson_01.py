@@ -118,14 +118,15 @@ def _try_out(
         arrivals.append((module, inputs[0].shape))
 
     problem, output = None, None
-    place = next(iter(model.parameters()), torch.empty(0)).device
+    like = next(model.parameters(), torch.empty(0))
+    pictures = torch.zeros(PICTURES, 3, SIDE, SIDE, device=like.device, dtype=like.dtype)
     with preserve_state(model), torch.no_grad():
         model.eval()
         for module in model.modules():
             if isinstance(module, nn.Linear):
                 module.register_forward_pre_hook(watch)
         try:
-            output = model(torch.zeros(PICTURES, 3, SIDE, SIDE, device=place))
+            output = model(pictures)
         except Exception as error:  # a network that is still broken is an answer, too
             problem = str(error).splitlines()[0]
     return (arrivals[0] if arrivals else None), output, problem
