@@ -182,7 +182,7 @@ def show_mosaic(
         _add_colorbar(ax, ax.images[-1], limits, words=scale == "each")
     _cross_out(ax, [grid.box(index) for index in void])
     _label(ax, grid, labels)
-    return _finish(ax, grid, heading, notes)
+    return _finish(ax, grid, heading, notes, lines_above=labels is True and grid.columns > 1)
 
 
 def overlay(
@@ -392,13 +392,18 @@ def _few_colours(image: Image.Image) -> Image.Image:
     Colours are rounded to multiples of 5 (of 255), which nobody sees; an image with more
     colours, such as a photo, is left as it is.
     """
-    rounded = image.point([round(value / 5) * 5 for value in range(256)] * 3)
-    if rounded.getcolors(256) is None:
+    levels = (np.asarray(image).astype(np.int32) + 2) // 5  # 0 to 51
+    codes = (levels[:, :, 0] * 52 + levels[:, :, 1]) * 52 + levels[:, :, 2]
+    present = np.zeros(52**3, dtype=bool)
+    present[codes] = True
+    colours = np.flatnonzero(present)
+    if len(colours) > 256:
         return image
-    codes = np.asarray(rounded).astype(np.uint32) @ np.array([65536, 256, 1], dtype=np.uint32)
-    colours, indices = np.unique(codes, return_inverse=True)
-    indexed = Image.fromarray(indices.reshape(codes.shape).astype(np.uint8))
-    indexed.putpalette(b"".join(int(colour).to_bytes(3, "big") for colour in colours))
+    index = np.zeros(52**3, dtype=np.uint8)
+    index[colours] = np.arange(len(colours))
+    indexed = Image.fromarray(index[codes])
+    palette = np.stack(np.unravel_index(colours, (52, 52, 52)), axis=1) * 5
+    indexed.putpalette(palette.astype(np.uint8).tobytes())
     return indexed
 
 
@@ -601,28 +606,34 @@ def _cross_out(ax: Axes, boxes: Sequence[tuple[float, float, float, float]]) -> 
 
 
 def _label(ax: Axes, grid: _Grid, labels: bool | Sequence[str]) -> None:
-    """One text above each tile, or numbers at the sides whose sum is a tile's index."""
+    """One text above each tile, or numbers at the sides whose sum is a tile's index.
+
+    Plain texts: a hundred of Matplotlib's ticks take longer than all the rest.
+    """
+    texts: list[tuple[float, float, str, str, str]] = []
     if not isinstance(labels, bool):
         for index in range(grid.count):
             left, top, *_ = grid.box(index)
-            ax.text(left, top - 2, labels[index], fontsize=SMALL, va="bottom")
+            texts.append((left, top - 2, labels[index], "left", "bottom"))
     elif labels and grid.count > 1:
-        step = math.ceil(30 / grid.width)
-        across = range(0, grid.columns, step)
         sign = "+" if grid.rows > 1 else ""
-        centres = [grid.box(index)[0] + grid.width / 2 for index in across]
-        ax.set_xticks(centres, [f"{sign}{index}" for index in across])
-        if grid.rows > 1:
-            step = math.ceil(16 / grid.height) * grid.columns
-            down = range(0, grid.count, step)
-            centres = [grid.box(index)[1] + grid.height / 2 for index in down]
-            ax.set_yticks(centres, [str(index) for index in down])
-        ax.tick_params(length=0, pad=2, labelsize=SMALL, top=True, labeltop=True, labelbottom=False)
+        for column in range(0, grid.columns, math.ceil(30 / grid.width)):
+            left, top, right, _ = grid.box(column)
+            texts.append(((left + right) / 2, top - 4, f"{sign}{column}", "center", "bottom"))
+        for row in range(0, grid.rows if grid.rows > 1 else 0, math.ceil(16 / grid.height)):
+            index = row * grid.columns
+            left, top, _, bottom = grid.box(index)
+            texts.append((left - 4, (top + bottom) / 2, str(index), "right", "center"))
+    for x, y, text, across, down in texts:
+        ax.text(x, y, text, fontsize=SMALL, ha=across, va=down)
 
 
-def _finish(ax: Axes, grid: _Grid, heading: str, notes: Sequence[str]) -> Axes:
+def _finish(
+    ax: Axes, grid: _Grid, heading: str, notes: Sequence[str], *, lines_above: int = 0
+) -> Axes:
     # Last, because contours and collections move the limits.
     ax.set(xlim=(-0.5, grid.size[1] - 0.5), ylim=(grid.size[0] - 0.5, -0.5 - grid.head))
-    ax.set_title(heading, loc="left", fontsize=NORMAL)
+    points = 72 / DPI
+    ax.set_title(heading, loc="left", fontsize=NORMAL, pad=(8 + LINE * lines_above) * points)
     ax.set_xlabel("\n".join(notes), loc="left", fontsize=SMALL)
     return ax
