@@ -1,0 +1,167 @@
+"""Lesson 01's layer picker, used as a reader uses it: mouse, arrow keys, search, wrong search.
+
+What the browser shows is compared byte for byte with what the lesson's own drawing function
+returns when it is called in the kernel, without any widget.
+"""
+
+import ast
+import statistics
+from collections.abc import Iterator
+
+import nbformat
+import pytest
+from lab import Lab
+from playwright.sync_api import Browser, Locator, Page
+
+from vizhelpers.paths import NOTEBOOKS
+
+LESSON = "01_print_vs_torchinfo.ipynb"
+GOAL_MS = 150
+# The bytes themselves, not what the browser makes of them.
+SHOWN = """async image => {
+  const bytes = await (await fetch(image.src)).arrayBuffer();
+  const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', bytes));
+  return [...digest].map(byte => byte.toString(16).padStart(2, '0')).join('');
+}"""
+# From the moment at which the list changes until the new picture has been decoded.
+STOPWATCH = """picker => {
+  let start;
+  window.pickTimes = [];
+  picker.addEventListener('change', () => { start = performance.now(); }, true);
+  picker.addEventListener('load', () => {
+    if (start !== undefined) window.pickTimes.push(performance.now() - start);
+    start = undefined;
+  }, true);
+}"""
+EXPECTED = """
+import hashlib
+from vizhelpers.pictures import to_png
+drawn = ({draw})({layer!r})
+drawn = drawn[0] if isinstance(drawn, tuple) else drawn
+png = drawn if isinstance(drawn, bytes) else to_png(drawn)
+print(hashlib.sha256(png).hexdigest())
+"""
+
+
+def drawing_function(lesson: str) -> str:
+    """Find in the lesson's text what it passes to ``layer_picker`` for drawing."""
+    for cell in nbformat.read(NOTEBOOKS / lesson, as_version=4).cells:
+        if cell.cell_type == "code" and "layer_picker(" in cell.source:
+            for node in ast.walk(ast.parse(cell.source)):
+                if isinstance(node, ast.Call) and ast.unparse(node.func) == "layer_picker":
+                    return ast.unparse(node.args[1])
+    raise AssertionError(f"{lesson} calls no layer_picker")
+
+
+class Picker:
+    """The picker on the page, as somebody sees it."""
+
+    def __init__(self, page: Page, lab: Lab, draw: str) -> None:
+        self.page, self.lab, self.draw = page, lab, draw
+        self.element = page.locator(".layer-picker")
+        self.list: Locator = self.element.get_by_label("Layer")
+        self.search: Locator = self.element.get_by_label("Search")
+        self.image: Locator = self.element.locator("img")
+        self.layers = self.listed()
+
+    def listed(self) -> dict[str, str]:
+        """Map the names in the list to the whole lines."""
+        lines = [
+            line.replace("\xa0", " ") for line in self.list.locator("option").all_inner_texts()
+        ]
+        return {line.split()[0]: " ".join(line.split()) for line in lines}
+
+    def click(self, layer: str) -> None:
+        self.list.locator("option").nth(list(self.listed()).index(layer)).click()
+
+    def wait_for(self, layer: str) -> None:
+        """Wait until ``layer`` is said to be shown and its picture is there."""
+        self.element.locator(f'.layer-picker-caption[data-layer="{layer}"]').wait_for()
+        self.image.evaluate("image => image.decode()")
+
+    def assert_shows(self, layer: str) -> None:
+        self.wait_for(layer)
+        expected = self.lab.ask(self.page, EXPECTED.format(draw=self.draw, layer=layer))
+        assert self.image.evaluate(SHOWN) == expected, layer
+
+    def chosen(self) -> str:
+        return self.list.locator("option:checked").inner_text().split()[0]
+
+
+@pytest.fixture(scope="module")
+def lesson(browser: Browser, browser_context_args: dict[str, object], lab: Lab) -> Iterator[Picker]:
+    """Lesson 01 with every cell run, and its picker."""
+    page = browser.new_context(**browser_context_args).new_page()
+    problems: list[str] = []
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    lab.open(page, LESSON)
+    lab.run_all(page)
+    yield Picker(page, lab, drawing_function(LESSON))
+    assert not problems, problems
+    assert page.locator(".jp-Dialog").count() == 0
+    page.context.close()
+
+
+@pytest.fixture
+def picker(lesson: Picker) -> Picker:
+    """The picker with nothing searched for and the first layer shown."""
+    first = next(iter(lesson.layers))
+    lesson.search.fill("")
+    lesson.element.get_by_text(f"{len(lesson.layers)} layers", exact=True).wait_for()
+    lesson.click(first)
+    lesson.wait_for(first)
+    return lesson
+
+
+def test_mouse(picker: Picker, capsys: pytest.CaptureFixture[str]) -> None:
+    picker.element.evaluate(STOPWATCH)
+    names = list(picker.layers)
+    step = max(1, len(names) // 8)
+    for layer in names[1::step]:
+        picker.click(layer)
+        picker.assert_shows(layer)
+    times = picker.page.evaluate("window.pickTimes")
+    assert times
+    with capsys.disabled():
+        print(
+            f"\npick to picture: median {statistics.median(times):.0f} ms, "
+            f"slowest {max(times):.0f} ms of {len(times)} (goal {GOAL_MS} ms)"
+        )
+
+
+def test_arrow_keys(picker: Picker) -> None:
+    first, second, third, *_ = picker.layers
+    active = "window.jupyterapp.shell.currentWidget.content.activeCellIndex"
+    before = picker.page.evaluate(active)
+    picker.page.keyboard.press("ArrowDown")
+    picker.assert_shows(second)
+    picker.page.keyboard.press("ArrowDown")
+    picker.assert_shows(third)
+    picker.page.keyboard.press("ArrowUp")
+    picker.assert_shows(second)
+    picker.page.keyboard.press("Home")
+    picker.assert_shows(first)
+    assert picker.page.evaluate(active) == before, "the keys moved through the notebook's cells"
+
+
+def test_search(picker: Picker) -> None:
+    layer = list(picker.layers)[-1]
+    picker.search.click()
+    picker.page.keyboard.type(layer)
+    expected = {name: line for name, line in picker.layers.items() if layer in line}
+    picker.element.get_by_text(f"{len(expected)} of {len(picker.layers)} layers").wait_for()
+    assert picker.listed() == expected
+    picker.assert_shows(next(iter(expected)))
+    assert picker.chosen() == next(iter(expected))
+
+
+def test_wrong_search(picker: Picker) -> None:
+    before = picker.image.evaluate(SHOWN)
+    picker.search.click()
+    picker.page.keyboard.type("no such layer")
+    picker.element.get_by_text("No layer matches “no such layer”").wait_for()
+    assert picker.listed() == {}
+    assert picker.image.evaluate(SHOWN) == before, "the last picture stays"
+    picker.search.fill("")
+    picker.assert_shows(next(iter(picker.layers)))
+    assert picker.listed() == picker.layers
