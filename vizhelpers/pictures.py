@@ -275,6 +275,9 @@ def to_png(picture: Figure | Axes | Image.Image | ArrayLike | Tensor, *, dpi: in
             raise ValueError("these axes were removed from their figure.")
         picture = figure
     if isinstance(picture, Figure):
+        if picture.get_layout_engine() is not None:
+            for _ in range(2):  # with pictures in it, a layout settles in its third round
+                picture.draw_without_rendering()
         picture.savefig(file, format="png", dpi=dpi, pil_kwargs={"compress_level": 0})
         picture = _few_colours(Image.open(file).convert("RGB"))
     elif not isinstance(picture, Image.Image):
