@@ -15,7 +15,7 @@ def draw_hard(obj: str, pose: Pose, seed: int, size: int) -> tuple[Drawing, Draw
     dice = Dice(seed, Stream.HARD)
     kind = dice.choice(("small", "cut", "hidden"))
     if kind == "small":
-        pose = pose._replace(scale=dice.uniform(0.14, 0.21))
+        pose = pose._replace(scale=dice.uniform(0.32, 0.42))
     drawing = draw_object(obj, pose, Dice(seed, Stream.LOOK, 0), size)
     if kind == "cut":
         pose = _cut_off(pose, drawing.coverage, dice)
@@ -25,10 +25,10 @@ def draw_hard(obj: str, pose: Pose, seed: int, size: int) -> tuple[Drawing, Draw
 
 
 def _cut_off(pose: Pose, coverage: FloatArray, dice: Dice) -> Pose:
-    """Move the object over one of the borders, so that a quarter to 45 % of its area is left."""
+    """Move the object over one of the borders, so that 62 to 80 % of its area is left."""
     size = coverage.shape[0]
     axis, low_border = dice.below(2), dice.chance(0.5)
-    left_over = dice.uniform(0.25, 0.45)
+    left_over = dice.uniform(0.62, 0.80)
     cut = _cut_at(coverage, axis, 1 - left_over if low_border else left_over) / size
     shift = -cut if low_border else 1 - cut
     return pose._replace(x=pose.x + shift) if axis == 0 else pose._replace(y=pose.y + shift)
@@ -69,7 +69,7 @@ def _board(
     """Hide a chosen share of the object's area, from one of four sides."""
     left, top, right, bottom = (box[0] - 3, box[1] - 3, box[2] + 3, box[3] + 3)
     upright, from_start = dice.chance(0.5), dice.chance(0.5)
-    hidden = dice.uniform(0.58, 0.74)
+    hidden = dice.uniform(0.35, 0.50)
     share = hidden if from_start else 1 - hidden
     edge = _cut_at(coverage, 0 if upright else 1, share)
     if upright:
@@ -85,7 +85,7 @@ def _fence(canvas: Canvas, box: Box, color: Color, dice: Dice) -> None:
     """Pales in front of the object, with gaps between them."""
     left, top, right, bottom = box
     upright, count = dice.chance(0.5), 3 + dice.below(3)
-    filled, phase = dice.uniform(0.55, 0.68), dice.uniform(-0.4, 0.0)
+    filled, phase = dice.uniform(0.30, 0.42), dice.uniform(-0.4, 0.0)
     start, end = (left, right) if upright else (top, bottom)
     step = (end - start) / count
     for index in range(count + 1):
