@@ -308,9 +308,10 @@ def test_each_kind_of_hard_scene_is_what_its_name_says(kind):
         else:
             assert 0.4 < share < 0.75
             assert (hard.mask <= easy.mask).all()
-            # What hides the object is no part of it, and what is left of it is unchanged.
-            left = (hard.mask == 255) & ~dilated(hard.mask < easy.mask, 12)
-            np.testing.assert_array_equal(hard.image[left], easy.image[left])
+            # What is left of the object is as it was, or darker: a shadow falls on it.
+            left = hard.mask == 255
+            assert (hard.image[left] <= easy.image[left]).all()
+            # What hides the object is no part of it.
             assert (hard.mask[hard.parts > 0] > 0).all()
             assert (hard.parts[hard.mask == 0] == 0).all()
 
