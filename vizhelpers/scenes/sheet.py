@@ -1,5 +1,6 @@
 """The contact sheet: every class on every background, with labels, on one picture."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -15,32 +16,39 @@ _PAPER, _INK, _OUTLINE = (255, 255, 255), (30, 30, 30), (255, 255, 0)
 _HEADER, _GAP = 22, 3
 
 
-def contact_sheet(*, seed: int = 0, size: int = 128, show: Show = "images") -> Image.Image:
+def contact_sheet(
+    *,
+    seed: int = 0,
+    size: int = 128,
+    show: Show = "images",
+    backgrounds: Sequence[str] = BACKGROUNDS,
+) -> Image.Image:
     """Draw every class (columns) on every background (rows).
 
-    Down a column, one object stays the same on all ten backgrounds.
+    Down a column, one object stays the same on all backgrounds.
 
     Args:
         seed: whole number from 0.
         size: side of each picture in pixels.
         show: "images", the images with "outlines" around the objects, or their "masks".
+        backgrounds: which rows; by default all ten.
 
     Raises:
-        ValueError: if `show` is none of the three.
+        ValueError: if `show` is none of the three, or a background is unknown.
     """
     if show not in ("images", "outlines", "masks"):
         raise ValueError(f'show must be "images", "outlines" or "masks", found {show!r}.')
     font = ImageFont.load_default(size=14)
-    left = 12 + max(int(font.getlength(name)) for name in BACKGROUNDS)
+    left = 12 + max(int(font.getlength(name)) for name in backgrounds)
     step = size + _GAP
     sheet = Image.new(
-        "RGB", (left + step * len(CLASSES), _HEADER + step * len(BACKGROUNDS)), _PAPER
+        "RGB", (left + step * len(CLASSES), _HEADER + step * len(backgrounds)), _PAPER
     )
     pen = ImageDraw.Draw(sheet)
     for column, name in enumerate(CLASSES):
         middle = (left + column * step + size / 2, _HEADER / 2)
         pen.text(middle, name, fill=_INK, font=font, anchor="mm")
-    for row, background in enumerate(BACKGROUNDS):
+    for row, background in enumerate(backgrounds):
         top = _HEADER + row * step
         pen.text((left - 6, top + size / 2), background, fill=_INK, font=font, anchor="rm")
         for column, name in enumerate(CLASSES):
