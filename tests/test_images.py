@@ -161,6 +161,8 @@ def test_exif_rotation_is_applied(tmp_path, orientation):
     stored = Image.fromarray(np.array(STORED[orientation], dtype=np.uint8))
     path = saved(tmp_path, stored, exif=exif)
     np.testing.assert_allclose(pixels(load_image(path)), RGB, atol=1e-4)
+    with Image.open(path) as opened:
+        np.testing.assert_allclose(pixels(load_image(opened)), RGB, atol=1e-4)
 
 
 # -- size -------------------------------------------------------------------------------------
