@@ -57,6 +57,8 @@ def describe(value: object) -> str:
 def _describe(value: object) -> str:
     name = type(value).__name__
     shape = getattr(value, "shape", None)
+    if shape == () and hasattr(value, "item"):  # a tensor that is one number
+        value = value.item()
     if value is None or value is ... or isinstance(value, bool):
         return str(value)
     if isinstance(value, Real):
