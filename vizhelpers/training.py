@@ -91,7 +91,7 @@ RECIPES = {
         Recipe("vgg11", "shortcut", epochs=3),
         Recipe("resnet18", "fair", epochs=10, first_layer=_KERNELS_7X7),
         Recipe("resnet18", "shortcut", epochs=4, first_layer=_KERNELS_7X7),
-        Recipe("resnet18", "mixed", epochs=9, first_layer=_KERNELS_7X7),
+        Recipe("resnet18", "mixed", epochs=5, first_layer=_KERNELS_7X7),
     )
 }
 """How each of the course's networks is made, by its name."""
