@@ -1,6 +1,7 @@
 """The way in: a bare Python, the pins, the doctor."""
 
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -173,14 +174,15 @@ def findings() -> dict[str, doctor.Finding]:
 
 
 def test_doctor_sees_what_is_broken(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from vizhelpers import models
-
     monkeypatch.setattr(launch, "pinned_versions", lambda: {"numpy": {"0.1"}})
     monkeypatch.setattr(doctor.shutil, "disk_usage", lambda _: (0, 0, 10_000_000))
     monkeypatch.setattr(doctor.shutil, "which", lambda _: None)
     monkeypatch.setattr(doctor.sys, "executable", str(tmp_path / "python"))
     monkeypatch.setattr(doctor, "find_spec", lambda name: None)
-    monkeypatch.setattr(models, "damaged_weights", lambda: ["vgg11-fair.safetensors"])
+    shutil.copytree(doctor.WEIGHTS, tmp_path / "weights")
+    (tmp_path / "weights" / "vgg11-fair.safetensors").write_bytes(b"cut off")
+    (tmp_path / "weights" / "alexnet-fair.safetensors").unlink()
+    monkeypatch.setattr(doctor, "WEIGHTS", tmp_path / "weights")
     monkeypatch.delenv("TENSORBOARD_BINARY", raising=False)
     monkeypatch.setattr(doctor, "check_kernel", lambda: 1 / 0)
     monkeypatch.setattr(
@@ -192,7 +194,7 @@ def test_doctor_sees_what_is_broken(monkeypatch: pytest.MonkeyPatch, tmp_path: P
         "free disk": "make room",
         "widgets": "anywidget",
         "TensorBoard": "pip install",
-        "course networks": "git checkout",
+        "course networks": "alexnet-fair.*, vgg11-fair.*git checkout",
         "notebook kernel": "ZeroDivisionError",
     }.items():
         assert seen[name].status == doctor.PROBLEM, name

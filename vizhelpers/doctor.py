@@ -6,6 +6,8 @@ is a finding and not a crash.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -109,12 +111,16 @@ def check_tensorboard() -> Finding:
 
 def check_course_weights() -> Finding:
     """Are the trained course networks there, whole and unchanged?"""
-    from vizhelpers.models import damaged_weights
-
-    damaged = damaged_weights()
+    card = json.loads((WEIGHTS / "model_card.json").read_text(encoding="utf-8"))
+    expected = {facts["file"]: facts["sha256"] for facts in card["networks"].values()}
+    found = {path.name: path.read_bytes() for path in WEIGHTS.glob("*.safetensors")}
+    damaged = [
+        name
+        for name, checksum in expected.items()
+        if hashlib.sha256(found.get(name, b"")).hexdigest() != checksum
+    ]
     if not damaged:
-        count = len(list(WEIGHTS.glob("*.safetensors")))
-        return Finding("course networks", OK, f"{count} files, checksums right")
+        return Finding("course networks", OK, f"{len(expected)} files, checksums right")
     text = f"missing or changed: {', '.join(damaged)}; `git checkout data/weights` brings them back"
     return Finding("course networks", PROBLEM, text)
 
