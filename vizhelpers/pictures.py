@@ -174,7 +174,8 @@ def show_mosaic(
 
     heading = f"{title}  {list(array.shape)}".strip()
     bar = colorbar and array.ndim == 3
-    shown, grid = _fit(shown, columns, ax, texts=not isinstance(labels, bool))
+    shown, grid, more = _fit(shown, columns, ax, texts=not isinstance(labels, bool))
+    notes += more
     if ax is None:
         ax = _exact_axes(grid, heading, notes, numbers=labels is True, bar=bar)
     _draw_sheet(ax, grid, shown, limits, _colours(cmap, limits))
@@ -236,7 +237,8 @@ def overlay(
         )
     _, notes = _empty_tiles(values[None])
     # Luma as in ITU-R BT.601, one tile of a mosaic.
-    grey, grid = _fit(np.tensordot([0.299, 0.587, 0.114], pixels, 1)[None], 1, ax)
+    luma = np.array([0.299, 0.587, 0.114], dtype=np.float32)
+    grey, grid, _ = _fit(np.tensordot(luma, pixels, 1)[None], 1, ax)
     if ax is None:
         ax = _exact_axes(grid, title, notes, numbers=False, bar=colorbar)
     _draw_sheet(ax, grid, grey, Limits(0, 1, False), colormaps["gray"])
@@ -527,35 +529,40 @@ def _default_columns(array: Floats) -> int:
 
 def _fit(
     array: Floats, columns: int | None, ax: Axes | None, *, texts: bool = False
-) -> tuple[Floats, _Grid]:
-    """The tiles, each value enlarged to whole screen pixels, and the grid they make."""
+) -> tuple[Floats, _Grid, list[str]]:
+    """The tiles in whole screen pixels, the grid they make, and a note if they were shrunk."""
     count, height, width = len(array), *array.shape[-2:]
     columns = _default_columns(array) if columns is None else min(columns, count)
-    thin = 2 if max(height, width) > 15 else 6  # many values need room, few need a clear cut
-    gaps = (LINE, 8, LINE) if texts else (thin, thin, 0)
     rows = math.ceil(count / columns)
+    thin = 2 if max(height, width) > 15 else 6  # many values need room, few need a clear cut
+    down, across = (LINE, 8) if texts else (thin, thin)
     if ax is None:
         high, wide = MAX_SIDE, MAX_SIDE
     else:
         box = ax.get_window_extent()
         high, wide = int(box.height), int(box.width)
-    zoom = min(
-        (high - gaps[0] * rows) // (rows * height),
-        (wide - gaps[1] * columns) // (columns * width),
-        MAX_TILE // max(height, width),
-    )
-    zoom = max(1, zoom)
-    array = array.repeat(zoom, axis=-2).repeat(zoom, axis=-1)
-    return array, _Grid(count, columns, height * zoom, width * zoom, *gaps)
+    # What one tile may take, at least one pixel.
+    high, wide = max(1, high // rows - down), max(1, wide // columns - across)
+    notes = []
+    if height > high or width > wide:
+        block = max(math.ceil(height / high), math.ceil(width / wide))
+        tiles = torch.from_numpy(array.reshape(-1, 1, height, width))
+        small = F.avg_pool2d(tiles, block, ceil_mode=True)[:, 0].numpy()
+        array = small.reshape(*array.shape[:-2], *small.shape[-2:])
+        notes = [f"drawn smaller: one point is the mean of {block} × {block} values"]
+    else:
+        zoom = min(high // height, wide // width, max(1, MAX_TILE // max(height, width)))
+        array = array.repeat(zoom, axis=-2).repeat(zoom, axis=-1)
+    height, width = array.shape[-2:]
+    head = down if texts else 0
+    return array, _Grid(count, columns, height, width, down, across, head), notes
 
 
 def _exact_axes(
     grid: _Grid, heading: str, notes: Sequence[str], *, numbers: bool, bar: bool
 ) -> Axes:
-    """Axes of a new figure on which one data unit is one screen pixel (or less, if too many)."""
+    """Axes of a new figure on which one data unit is one screen pixel."""
     high, wide = grid.size[0] + grid.head, grid.size[1]
-    shrink = min(1.0, MAX_SIDE / max(high, wide))
-    high, wide = round(high * shrink), round(wide * shrink)
     left, right = 36 if numbers and grid.rows > 1 else 8, 90 if bar else 8
     top, bottom = 46 if numbers and grid.columns > 1 else 28, 8 + LINE * len(notes)
     words = max(9 * len(heading), *(7.5 * len(note) for note in notes), 0) + 16
@@ -572,15 +579,12 @@ def _resize(values: Floats, size: tuple[int, int]) -> Floats:
 
 def _draw_sheet(ax: Axes, grid: _Grid, tiles: Floats, limits: Limits, colours: Colormap) -> None:
     sheet = mosaic(tiles, columns=grid.columns, pad=(grid.down, grid.across), fill=math.nan)
-    fits = ax.get_window_extent().width + 1 >= sheet.shape[1]
-    # With fewer screen pixels than values, "nearest" would drop whole rows.
-    smooth = "nearest" if fits else "antialiased"
     if sheet.ndim == 3:
         sheet = np.nan_to_num((sheet - limits.low) / (limits.high - limits.low), nan=1.0)
-        ax.imshow(sheet.clip(0, 1), interpolation=smooth)
+        ax.imshow(sheet.clip(0, 1), interpolation="nearest")
     else:
         colours = colours.with_extremes(bad="white" if grid.head else GAP_COLOUR)
-        ax.imshow(sheet, colours, vmin=limits.low, vmax=limits.high, interpolation=smooth)
+        ax.imshow(sheet, colours, vmin=limits.low, vmax=limits.high, interpolation="nearest")
     last = grid.box(grid.count - 1)
     rest = (last[2], last[1]), grid.size[1] - last[2], grid.height
     ax.add_patch(Rectangle(*rest, color="white", linewidth=0))
