@@ -92,6 +92,40 @@ def test_functional_calls_and_weights_of_no_layer_are_visible():
     assert list(graph.successors("scale")) == ["mul"]
 
 
+@pytest.mark.parametrize(
+    ("layer", "kind"),
+    [
+        (nn.ConvTranspose2d(3, 3, 1), "convolution"),
+        (nn.GELU(), "activation"),
+        (nn.AvgPool2d(1), "pooling"),
+        (nn.GroupNorm(1, 3), "normalization"),
+        (nn.Bilinear(1, 1, 1), "linear"),
+        (nn.Identity(), "other layer"),
+        (nn.Dropout(), "other layer"),
+        (torchvision.ops.FrozenBatchNorm2d(3), "other layer"),
+        (torchvision.ops.MLP(3, [3]), "block"),
+    ],
+)
+def test_kinds_of_layers(layer, kind):
+    assert module_graph(nn.Sequential(layer), depth=1).nodes["_0"]["kind"] == kind
+
+
+def test_methods_in_place_and_indexing_read_like_functions():
+    class InPlace(nn.Module):
+        def forward(self, x):
+            y = x * 2
+            y += x
+            return y.add_(x).unsqueeze_(0)[0]
+
+    expected = ["x", "mul", "add", "add", "unsqueeze", "index", "output"]
+    assert labels(module_graph(InPlace(), torch.rand(2))) == expected
+
+
+def test_one_image_is_enough_for_a_model_in_training():
+    model = nn.Sequential(nn.Flatten(), nn.Linear(4, 3), nn.BatchNorm1d(3)).train()
+    assert module_graph(model, torch.rand(1, 4)).nodes["output"]["shapes"] == [(1, 3)]
+
+
 def test_sizes_and_checks_are_left_out_where_an_example_tells_them_apart():
     assert not {"getattr", "eq", "dim", "floordiv", "_assert"} & set(labels(graph_of("vit")))
     assert "attention" in dict(graph_of("vit").nodes(data="kind")).values()

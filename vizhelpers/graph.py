@@ -218,9 +218,9 @@ def _attributes(node: fx.Node, traced: fx.GraphModule) -> dict[str, str]:
         kind = "input" if node.op == "placeholder" else "output"
         return {"kind": kind, "layer": "", "label": target.lstrip("*")}
     name = target if node.op == "call_method" else getattr(node.target, "__name__", target)
-    # `x += y` is operator.iadd, `x.add_(y)` the method add_: both are additions.
-    plain = {"iadd": "add", "isub": "sub", "imul": "mul", "itruediv": "truediv", "getitem": "index"}
-    return {"kind": "operation", "layer": "", "label": plain.get(name, name).strip("_")}
+    # x[0] is operator.getitem, and x.add_(y) an addition like any other.
+    label = "index" if name == "getitem" else name.strip("_")
+    return {"kind": "operation", "layer": "", "label": label}
 
 
 def _kind(module: nn.Module) -> str:

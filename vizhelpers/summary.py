@@ -321,7 +321,7 @@ def _html(summary: Summary) -> str:
     )
     footer = "".join(f"<p>{line}</p>" for line in _totals(summary))
     return (
-        f'<div style="overflow-x: auto"><table><thead><tr>{header}</tr></thead>'
+        f'<div style="overflow-x: auto"><table style="margin-left: 0"><thead><tr>{header}</tr></thead>'
         f"<tbody>{rows}</tbody></table>{footer}</div>"
     )
 
