@@ -487,12 +487,17 @@ def test_questions_and_hints_do_not_wait_for_torch():
 
 
 def exercises_in(notebook: Path) -> set[str]:
-    """The ids of the `check` and `quiz` calls that end a cell, and so are seen."""
+    """The ids of the `check` and `quiz` calls that end a cell, alone or in `display(…)`."""
     found = set()
     for cell in nbformat.read(notebook, as_version=4).cells:
-        with contextlib.suppress(SyntaxError, IndexError, AttributeError):  # no such cell
-            call = ast.parse(cell.source).body[-1].value
-            if cell.cell_type == "code" and call.func.id in ("check", "quiz"):
+        if cell.cell_type != "code" or not cell.source.strip():
+            continue
+        last = ast.parse(cell.source).body[-1]
+        calls = [last.value] if isinstance(last, ast.Expr) else []
+        if calls and ast.unparse(calls[0]).startswith("display("):
+            calls = calls[0].args
+        for call in calls:
+            if isinstance(call, ast.Call) and ast.unparse(call.func) in ("check", "quiz"):
                 found.add(call.args[0].value)
     return found
 
