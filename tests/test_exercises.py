@@ -10,7 +10,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import nbformat
 import numpy as np
 import pytest
 import torch
@@ -484,26 +483,3 @@ def test_questions_and_hints_do_not_wait_for_torch():
     environment = {**os.environ, "VIZHELPERS_PROGRESS": "off"}
     root = Path(__file__).parent.parent
     subprocess.run([sys.executable, "-c", code], check=True, env=environment, cwd=root)
-
-
-def exercises_in(notebook: Path) -> set[str]:
-    """The ids of the `check` and `quiz` calls that end a cell, alone or in `display(…)`."""
-    found = set()
-    for cell in nbformat.read(notebook, as_version=4).cells:
-        if cell.cell_type != "code" or not cell.source.strip():
-            continue
-        last = ast.parse(cell.source).body[-1]
-        calls = [last.value] if isinstance(last, ast.Expr) else []
-        if calls and ast.unparse(calls[0]).startswith("display("):
-            calls = calls[0].args
-        for call in calls:
-            if isinstance(call, ast.Call) and ast.unparse(call.func) in ("check", "quiz"):
-                found.add(call.args[0].value)
-    return found
-
-
-@pytest.mark.parametrize("folder", ["", "solutions"])
-@pytest.mark.parametrize("lesson", lessons())
-def test_every_exercise_has_its_cell_in_the_lesson_and_in_the_solutions(lesson, folder):
-    (notebook,) = (paths.NOTEBOOKS / folder).glob(f"{lesson}_*.ipynb")
-    assert exercises_in(notebook) == set(exercises_of(lesson))

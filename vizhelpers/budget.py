@@ -142,8 +142,15 @@ def show_budget(
         highlight: A layer to draw in red, and to mark with an arrow.
         titles: What to write above the two panels.
     """
-    figure = new_figure(7.2, 3.8)
-    top, bottom = figure.subplots(2, 1, sharex=True)
+    width, height = 7.2, 3.8
+    figure = new_figure(width, height)
+    # Room for the longest name, which stands at 45°; matplotlib's own layout would take three
+    # times as long as the drawing, and a picker would wait for it.
+    figure.set_layout_engine("none")
+    longest = max(map(len, budget.names), default=0)
+    bottom_margin = min(0.6, (longest * 0.045 + 0.2) / height)
+    margins = {"left": 0.1, "right": 0.98, "top": 0.92, "bottom": bottom_margin, "hspace": 0.4}
+    top, bottom = figure.subplots(2, 1, sharex=True, gridspec_kw=margins)
     parameters = [cost.parameters / budget.parameters for cost in budget.layers]
     mult_adds = [cost.mult_adds / budget.mult_adds for cost in budget.layers]
     _bars(top, budget, parameters, highlight, titles[0])

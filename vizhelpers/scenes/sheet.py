@@ -38,7 +38,7 @@ def contact_sheet(
     """
     if show not in ("images", "outlines", "masks"):
         raise ValueError(f'show must be "images", "outlines" or "masks", found {show!r}.')
-    font = ImageFont.load_default(size=14)
+    font = ImageFont.load_default(size=min(14, size // 5))  # a word as wide as its column at most
     left = 12 + max(int(font.getlength(name)) for name in backgrounds)
     step = size + _GAP
     sheet = Image.new(
