@@ -455,6 +455,7 @@ def test_off_keeps_the_record_in_memory(tmp_path, monkeypatch):
     quiz("01.q1", "b")
     assert repr(progress("01")).splitlines()[2].split()[-3:] == ["1", "0", "5"]
     progress(reset=True)
+    assert repr(progress("01")).splitlines()[2].split()[-3:] == ["0", "0", "6"]
     assert list(tmp_path.iterdir()) == []
 
 
