@@ -286,6 +286,33 @@ def touches(box, point) -> bool:
     return left - 0.01 <= x <= right + 0.01 and top - 0.01 <= y <= bottom + 0.01
 
 
+def corners(graph: nx.DiGraph) -> dict[str, tuple[float, float]]:
+    return dict(zip(graph, (box[:2] for box in boxes_of(draw_graph(graph))), strict=True))
+
+
+def test_a_weight_stands_right_above_where_it_is_used():
+    places = corners(graph_of("functional"))
+    assert places["scale"][1] == places["max_pool2d"][1] < places["mul"][1]
+    assert places["scale"][0] > places["mul"][0]
+
+
+def test_a_branch_stays_in_its_column():
+    class Branches(nn.Module):
+        def forward(self, x):
+            short, long = torch.tanh(x), torch.sin(x)
+            for _ in range(4):
+                long = torch.sin(long)
+            main = torch.relu(torch.relu(torch.relu(x))) + short
+            for _ in range(4):
+                main = torch.relu(main)
+            return main + long
+
+    places = corners(module_graph(Branches(), torch.rand(2)))
+    columns = {place[0] for node, place in places.items() if node.startswith("sin")}
+    assert len(columns) == 1
+    assert columns != {places["tanh"][0]}
+
+
 @pytest.mark.parametrize("name", ["residual", "vit", "functional", "dict_output"])
 def test_text_is_complete_and_fits_into_its_box(name):
     graph = graph_of(name)

@@ -145,10 +145,23 @@ def test_without_an_input_only_parameters_are_counted():
     assert "mult-adds" not in repr(summary) + summary._repr_html_()
 
 
+def test_the_mode_is_the_one_that_was_asked_for():
+    class Says(nn.Module):
+        def forward(self, x):
+            seen.append(self.training)
+            return x
+
+    seen: list[bool] = []
+    for mode in ("eval", "train"):
+        summarize(Says(), (1,), mode=mode)
+    assert seen == [False, True]
+
+
 def test_lazy_layers_are_counted_and_stay_lazy():
     model = nn.Sequential(nn.LazyConv2d(4, 3))
     assert summarize(model, (1, 5, 8, 8)).total_params == 4 * 5 * 9 + 4
     assert isinstance(model[0], nn.LazyConv2d)
+    assert summarize(model).total_params == 0  # nobody knows yet
 
 
 # --- errors ---------------------------------------------------------------------------------

@@ -328,9 +328,9 @@ def _places(graph: nx.DiGraph) -> dict[str, tuple[int, int]]:
     branches = [node for node in nx.topological_sort(graph) if node not in places]
     owners: dict[tuple[int, int], str] = {}
     for node in sorted(branches, key=lambda node: graph.in_degree(node) == 0):
-        after = set(graph.successors(node))
-        near = {node, *after, *graph.predecessors(node)}
-        column = max(1, min(places[n][0] for n in near if n in places))
+        before, after = set(graph.predecessors(node)), set(graph.successors(node))
+        near = {node} | before | after
+        column = max(1, min((places[n][0] for n in before or after if n in places), default=1))
         # Its arrow runs down its column to the row where it turns off: that must be free, too.
         last = max((rows[n] for n in after), default=rows[node])
         while any(

@@ -158,7 +158,7 @@ def _check_choices(
             f"got {input_size!r}. Pass a tensor as input_data=…"
         )
     unknown = [column for column in columns if column not in _COLUMNS]
-    if isinstance(columns, str) or unknown:
+    if unknown:
         raise ValueError(f"columns is a list of any of {', '.join(_COLUMNS)}; got {columns!r}.")
     if mode not in ("eval", "train"):
         raise ValueError(f"mode is 'eval' or 'train', got {mode!r}.")
@@ -321,8 +321,8 @@ def _html(summary: Summary) -> str:
     )
     footer = "".join(f"<p>{line}</p>" for line in _totals(summary))
     return (
-        f'<div style="overflow-x: auto"><table style="margin-left: 0"><thead><tr>{header}</tr></thead>'
-        f"<tbody>{rows}</tbody></table>{footer}</div>"
+        '<div style="overflow-x: auto"><table style="margin-left: 0">'
+        f"<thead><tr>{header}</tr></thead><tbody>{rows}</tbody></table>{footer}</div>"
     )
 
 
