@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import ssl
 import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, version
@@ -77,6 +78,7 @@ def install_uv() -> str:
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--upgrade"]
     # A user's pip may be set to --user, which does not go together with --target.
     environment = {**os.environ, "PIP_USER": "0", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+    environment["PIP_ROOT_USER_ACTION"] = "ignore"  # its warning is about the system's folders
     failed = subprocess.run(
         [*command, "--target", str(UV_FOLDER), "uv"], env=environment, check=False
     ).returncode
@@ -114,6 +116,10 @@ def run_in_course(arguments: list[str]) -> int:
     # A leftover VIRTUAL_ENV would only make uv warn.
     environment = {k: v for k, v in os.environ.items() if k != "VIRTUAL_ENV"}
     environment[INSIDE] = "1"
+    # Schools and firms that look into TLS do it with a certificate which only the system knows.
+    certificates = ssl.get_default_verify_paths()
+    if sys.platform != "linux" or certificates.cafile or certificates.capath:
+        environment.setdefault("UV_SYSTEM_CERTS", "true")
     python = existing_environment()
     if python:
         return call([python, *command], environment)
