@@ -16,7 +16,7 @@ import torch
 from exercise_answers import ANSWERS, Net
 from torch import nn
 
-from vizhelpers import exercises, paths
+from vizhelpers import draw_scene, exercises, paths
 from vizhelpers.exercises import catalogue, check, hint, progress, quiz
 from vizhelpers.exercises.grading import WrongKindError
 from vizhelpers.exercises.registry import exercises_of, find, lessons
@@ -296,11 +296,18 @@ def test_mending_leaves_the_learners_network_as_it_was():
     model = Net(nn.Sequential(nn.Dropout(), nn.Flatten(), nn.Linear(32 * 32 * 32, 10)))
     model.last = nn.BatchNorm2d(32)
     model.conv1.eval()
+    modes = []
+    model.conv2.register_forward_hook(lambda module, *_: modes.append(module.training))
     before = {name: value.clone() for name, value in model.state_dict().items()}
     assert check("01.mend", model)
+    assert modes == [False]
     assert model.training and not model.conv1.training
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     assert not any(module._forward_pre_hooks for module in model.modules())
+
+
+def test_an_empty_scene_is_called_so():
+    assert "this scene is nothing" in repr(check("00.swap", draw_scene(None, "snow", seed=7)))
 
 
 def test_sizes_that_do_not_match_are_both_named():
