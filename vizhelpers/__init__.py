@@ -7,6 +7,8 @@ networks, ``layers`` names their parts, ``state`` and ``summary`` look without t
 Every name below is loaded when it is first used, so that ``import vizhelpers`` costs nothing.
 """
 
+# ruff: noqa: F401  (what is imported for type checkers is exported through _ROOM_OF)
+
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from vizhelpers.state import preserve_state
     from vizhelpers.summary import summarize
 
+# In the order in which a learner meets them.
 _ROOM_OF = {
     "start_lesson": "lesson",
     "CLASSES": "scenes",
@@ -71,42 +74,7 @@ _ROOM_OF = {
     "progress": "exercises",
 }
 
-__all__ = [  # noqa: RUF022 (in the order in which a learner meets them)
-    "start_lesson",
-    "CLASSES",
-    "BACKGROUNDS",
-    "PARTS",
-    "SceneDataset",
-    "draw_scene",
-    "draw_two",
-    "load_scenes",
-    "load_pairs",
-    "contact_sheet",
-    "load_image",
-    "normalize",
-    "denormalize",
-    "load_model",
-    "WeightsUnavailable",
-    "list_layers",
-    "get_layer",
-    "preserve_state",
-    "summarize",
-    "layer_budget",
-    "show_budget",
-    "module_graph",
-    "draw_graph",
-    "mosaic",
-    "show_mosaic",
-    "overlay",
-    "describe",
-    "new_figure",
-    "to_png",
-    "layer_picker",
-    "check",
-    "hint",
-    "quiz",
-    "progress",
-]
+__all__ = tuple(_ROOM_OF)
 
 
 def __getattr__(name: str) -> Any:

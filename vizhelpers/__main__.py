@@ -34,7 +34,7 @@ def parser() -> argparse.ArgumentParser:
     refresh.add_argument("notebooks", nargs="*", type=Path, help="default: all")
     refresh.add_argument("--check", action="store_true", help="only say what would change")
 
-    train = commands.add_parser("train", help="make the networks again (about 20 minutes)")
+    train = commands.add_parser("train", help="make the networks again (about 25 core-minutes)")
     train.add_argument("--only", action="append", metavar="NAME", help="e.g. resnet18-fair")
     train.add_argument("--out", type=Path, default=WEIGHTS)
     train.add_argument("--device", default="auto", help="auto, cpu or cuda")
