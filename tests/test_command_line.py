@@ -147,6 +147,19 @@ def test_a_typing_error_is_not_swallowed(monkeypatch: pytest.MonkeyPatch) -> Non
         command_line.main()
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [(["--only", "resnet81-fair"], "resnet81-fair"), (["--quick"], "give --out")],
+)
+def test_training_answers_a_wrong_option_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, arguments: list[str], said: str
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["vizhelpers", "train", *arguments])
+    with pytest.raises(SystemExit, match="vizhelpers train: ") as stopped:
+        command_line.main()
+    assert said in str(stopped.value)
+
+
 def test_doctor_says_ready_here(capsys: pytest.CaptureFixture[str]) -> None:
     code = doctor.main()
     printed = capsys.readouterr().out

@@ -65,9 +65,11 @@ def run(arguments: argparse.Namespace, extra: list[str]) -> int:
     if command == "train":
         from vizhelpers.training import train_all
 
-        train_all(
-            arguments.out, device=arguments.device, only=arguments.only, quick=arguments.quick
-        )
+        device, only, quick = arguments.device, arguments.only, arguments.quick
+        try:
+            train_all(arguments.out, device=device, only=only, quick=quick)
+        except ValueError as error:  # an unknown network, or --quick without --out
+            raise SystemExit(f"python -m vizhelpers train: {error}") from None
     elif command == "data":
         from vizhelpers.scenes.shipped import write_shipped
 
