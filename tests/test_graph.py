@@ -216,6 +216,14 @@ def test_control_flow_is_explained_with_the_line_and_the_other_way():
     assert isinstance(error.value.__cause__, torch.fx.proxy.TraceError)
 
 
+def test_the_line_is_found_in_torchvision_too():
+    model = torchvision.models.detection.ssdlite320_mobilenet_v3_large(
+        weights=None, weights_backbone=None
+    )
+    with pytest.raises(ValueError, match="for img in images:"):
+        module_graph(model)
+
+
 def test_depth_helps_where_the_control_flow_is_inside():
     model = nn.Sequential(ControlFlow(), nn.ReLU())
     with pytest.raises(ValueError, match="depth=1"):

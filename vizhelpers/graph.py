@@ -21,8 +21,8 @@ from matplotlib.path import Path as Line
 from matplotlib.textpath import TextPath
 from torch import Tensor, fx, nn
 
-from vizhelpers.layers import check_model
-from vizhelpers.pictures import DPI, Picture, _PictureAxes
+from vizhelpers.layers import check_model, tensor_shapes
+from vizhelpers.pictures import DPI, Picture, PictureAxes
 from vizhelpers.state import preserve_state
 
 # Kinds of layers, by the file of torch.nn that defines them.
@@ -133,9 +133,9 @@ def _trace(model: nn.Module, depth: int | None, given: dict[str, Any]) -> fx.Gra
 
 
 def _why_not(model: nn.Module, error: Exception) -> str:
-    inside_torch = str(Path(torch.__file__).parent)
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [f for f in frames if not f.filename.startswith(inside_torch) and f.filename != __file__]
+    torch_folder = Path(torch.__file__).parent
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename != __file__]
+    own = [f for f in frames if torch_folder not in Path(f.filename).parents]
     place = f"\n    {own[-1].line}" if own else ""
     return (
         f"torch.fx cannot follow {type(model).__name__} with stand-ins for tensors. It stopped at"
@@ -157,7 +157,7 @@ class _Shapes(fx.Interpreter):
                 f"the model fails on this example at {n.name!r}: {error}\nsummarize(model, "
                 "input_data=…) shows the shapes up to there."
             ) from error
-        n.meta["shapes"] = _shapes(result)
+        n.meta["shapes"] = tensor_shapes(result)
         n.meta["is_tensor"] = isinstance(result, Tensor)
         return result
 
@@ -172,16 +172,6 @@ def _note_shapes(traced: fx.GraphModule, given: dict[str, Any]) -> None:
     runner = _Shapes(traced)
     runner.extra_traceback = False  # its own message says it in fewer words
     runner.run(*values)
-
-
-def _shapes(value: Any) -> list[tuple[int, ...]]:
-    if isinstance(value, Tensor):
-        return [tuple(value.shape)]
-    if isinstance(value, Mapping):
-        value = tuple(value.values())
-    if isinstance(value, tuple | list) and not isinstance(value, torch.Size):
-        return [shape for item in value for shape in _shapes(item)]
-    return []
 
 
 def _as_graph(traced: fx.GraphModule) -> nx.DiGraph:
@@ -258,7 +248,7 @@ def draw_graph(graph: nx.DiGraph, ax: Axes | None = None) -> Axes:
     layout = _Layout(graph)
     if ax is None:
         figure = Picture(figsize=layout.size, dpi=DPI)
-        ax = figure.add_axes((0, 0, 1, 1), axes_class=_PictureAxes)
+        ax = figure.add_axes((0, 0, 1, 1), axes_class=PictureAxes)
     ax.set(xlim=(0, layout.size[0]), ylim=(layout.size[1], 0))
     ax.axis("off")
     for edge in graph.edges:

@@ -1,15 +1,18 @@
 """Layers by their dotted names: which there are, and finding the one that is meant.
 
-What turns names into modules and modules into names belongs here; what a layer does or how
-large it is does not. A name is what `model.named_modules()` says, such as `layer1.0.conv2`.
+What turns names into modules and modules into names belongs here, and what every room asks of
+a model (`check_model`) or of what a layer returns (`tensor_shapes`). A name is what
+`model.named_modules()` says, such as `layer1.0.conv2`.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from difflib import get_close_matches
+from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 Kind = type[nn.Module] | tuple[type[nn.Module], ...] | str
 
@@ -126,6 +129,17 @@ def check_model(model: object, what: str = "model") -> None:
     """Refuse anything that is no module, in the words that every room uses."""
     if not isinstance(model, nn.Module):
         raise TypeError(f"{what} must be a torch.nn.Module, got {type(model).__name__}.")
+
+
+def tensor_shapes(value: Any) -> list[tuple[int, ...]]:
+    """The shapes of all tensors in nested lists, tuples and dictionaries, in order."""
+    if isinstance(value, Tensor):
+        return [tuple(value.shape)]
+    if isinstance(value, Mapping):
+        value = tuple(value.values())
+    if isinstance(value, list | tuple):
+        return [shape for item in value for shape in tensor_shapes(item)]
+    return []
 
 
 def _check_kind(model: nn.Module, kind: Kind) -> None:

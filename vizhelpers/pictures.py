@@ -49,7 +49,7 @@ class Picture(Figure):
         display({"image/png": to_png(self), "text/plain": text}, raw=True)
 
 
-class _PictureAxes(Axes):
+class PictureAxes(Axes):
     """Axes that show their figure, not their address, where a cell ends with them."""
 
     def _ipython_display_(self) -> None:
@@ -569,7 +569,7 @@ def _exact_axes(
     width, height = max(left + wide + right, round(words)), top + high + bottom
     figure = Picture(figsize=(width / DPI, height / DPI), dpi=DPI)
     place = (left / width, bottom / height, wide / width, high / height)
-    return figure.add_axes(place, axes_class=_PictureAxes)
+    return figure.add_axes(place, axes_class=PictureAxes)
 
 
 def _resize(values: Floats, size: tuple[int, int]) -> Floats:

@@ -23,7 +23,7 @@ from torchinfo.enums import ColumnSettings, Units
 from torchinfo.formatting import HEADER_TITLES
 from torchinfo.layer_info import LayerInfo
 
-from vizhelpers.layers import check_model
+from vizhelpers.layers import check_model, tensor_shapes
 from vizhelpers.state import preserve_state
 
 DEFAULT_COLUMNS = ("input_size", "output_size", "num_params", "mult_adds")
@@ -179,14 +179,14 @@ class _Trail:
     """Follows a forward pass with hooks, to say where it stopped."""
 
     def __init__(self, model: nn.Module) -> None:
-        self.running: list[tuple[str, nn.Module, list[list[int]]]] = []
+        self.running: list[tuple[str, nn.Module, list[tuple[int, ...]]]] = []
         self.finished: list[str] = []
         for name, module in model.named_modules():
             module.register_forward_pre_hook(partial(self._enter, name), with_kwargs=True)
             module.register_forward_hook(self._leave)
 
     def _enter(self, name: str, module: nn.Module, args: Any, kwargs: Any) -> None:
-        self.running.append((name, module, _shapes([args, kwargs])))
+        self.running.append((name, module, tensor_shapes([args, kwargs])))
 
     def _leave(self, module: nn.Module, _: Any, output: Any) -> None:
         name, entered, inputs = self.running.pop()
@@ -194,7 +194,7 @@ class _Trail:
             name, entered, inputs = self.running.pop()
         if not module._modules:
             label = f"{name} ({type(module).__name__})"
-            self.finished.append(f"  {label:<32} {_text(inputs)} → {_text(_shapes(output))}")
+            self.finished.append(f"  {label:<32} {_text(inputs)} → {_text(tensor_shapes(output))}")
 
     def report(self, cause: BaseException, input_size: Sequence[Any] | None) -> str:
         """Tell in which layer the pass stopped, what it got, and what ran before it."""
@@ -214,19 +214,8 @@ class _Trail:
         return "\n".join([*lines, reason])
 
 
-def _shapes(value: Any) -> list[list[int]]:
-    """The shapes of all tensors in nested lists, tuples and dictionaries."""
-    if isinstance(value, Tensor):
-        return [list(value.shape)]
-    if isinstance(value, Mapping):
-        value = list(value.values())
-    if isinstance(value, list | tuple):
-        return [shape for item in value for shape in _shapes(item)]
-    return []
-
-
-def _text(shapes: list[list[int]]) -> str:
-    return " and ".join(map(str, shapes)) or "no tensor"
+def _text(shapes: list[tuple[int, ...]]) -> str:
+    return " and ".join(str(list(shape)) for shape in shapes) or "no tensor"
 
 
 def _expectations(module: nn.Module) -> Iterator[str]:
