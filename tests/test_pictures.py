@@ -252,6 +252,23 @@ def test_single_values_are_not_called_empty():
     assert show_mosaic(torch.tensor([[[2.0]], [[3.0]]])).get_xlabel() == ""
 
 
+def test_the_colours_of_a_scale_that_is_given_do_not_depend_on_the_values():
+    tiles = torch.tensor([[[-1.0, 0.0, 3.0]]])
+
+    def drawn(values, **limits):
+        image = show_mosaic(values, **limits).images[0]
+        return image.get_clim(), image.get_cmap().name
+
+    assert drawn(tiles.abs(), vmin=-3, vmax=3) == drawn(tiles, vmin=-3, vmax=3) == ((-3, 3), "bwr")
+    # Zero is not in the middle, so that white would be another number.
+    assert drawn(tiles, vmin=-1, vmax=3) == ((-1, 3), "viridis")
+    assert drawn(tiles, vmin=0) == ((0, 3), "viridis")
+    kernels = tiles.expand(1, 3, 1, 3)
+    note = show_mosaic(kernels, vmin=-1, vmax=3).get_xlabel()
+    assert note == "black −1, white 3 in every tile"
+    assert show_mosaic(kernels, vmin=-3, vmax=3).get_xlabel().startswith("grey is 0, black −3")
+
+
 @pytest.mark.parametrize("value", [0.0, -2.0, NAN, float("inf")])
 def test_degenerate_values_can_be_drawn(value):
     assert to_png(show_mosaic(torch.full((2, 4, 4), value)))
@@ -319,6 +336,14 @@ def test_wrong_scales_are_refused():
         show_mosaic(random(2, 4, 4), scale="each", vmax=1)
     with pytest.raises(ValueError, match="must rise"):
         show_mosaic(random(2, 4, 4), vmin=2, vmax=1)
+    with pytest.raises(ValueError, match="not in the middle"):
+        show_mosaic(random(2, 4, 4), center_zero=True, vmin=-1, vmax=3)
+
+
+@pytest.mark.parametrize("options", [{"columns": 0}, {"max_tiles": 0}])
+def test_a_mosaic_of_nothing_is_refused(options):
+    with pytest.raises(ValueError, match="must be 1 or more"):
+        show_mosaic(random(2, 4, 4), **options)
 
 
 # -- overlay ----------------------------------------------------------------------------------

@@ -139,7 +139,8 @@ def show_mosaic(
             screen pixels.
         scale: ``"shared"`` lets tiles be compared; ``"each"`` stretches every tile to its own
             range, and says so.
-        center_zero: Put zero in the middle of the colours; by default where a value is negative.
+        center_zero: Put zero in the middle of the colours; by default where a value is negative,
+            unless ``vmin`` and ``vmax`` put it elsewhere.
         cmap: A colour map; by default ``bwr`` around zero, else ``viridis``.
         vmin: Value of the lowest colour, to compare with another picture.
         vmax: Value of the highest colour.
@@ -161,6 +162,8 @@ def show_mosaic(
         raise ValueError(f'scale must be "shared" or "each", not {scale!r}.')
     if scale == "each" and (vmin is not None or vmax is not None):
         raise ValueError('vmin and vmax set a shared scale; leave them out with scale="each".')
+    if max_tiles < 1 or (columns is not None and columns < 1):
+        raise ValueError(f"columns and max_tiles must be 1 or more, not {columns}, {max_tiles}.")
     if not isinstance(labels, bool) and len(labels) != len(array):
         raise ValueError(f"there are {len(array)} tiles but {len(labels)} labels.")
     shown = array[:max_tiles]
@@ -258,13 +261,12 @@ def overlay(
     return _finish(ax, grid, title, notes)
 
 
-def to_png(picture: Figure | Axes | Image.Image | ArrayLike | Tensor, *, dpi: int = DPI) -> bytes:
+def to_png(picture: Figure | Axes | Image.Image | ArrayLike | Tensor) -> bytes:
     """Turn any picture into the bytes of a PNG file, the same ones every time.
 
     Args:
         picture: A figure, an axes (its whole figure), a Pillow image, or pixels: [3, H, W] as a
             tensor, [H, W, 3] as an array, [H, W] for grey; uint8, or floats in [0, 1].
-        dpi: Pixels per inch of a figure.
 
     Raises:
         TypeError: it is none of these.
@@ -280,7 +282,7 @@ def to_png(picture: Figure | Axes | Image.Image | ArrayLike | Tensor, *, dpi: in
         if picture.get_layout_engine() is not None:
             for _ in range(2):  # with pictures in it, a layout settles in its third round
                 picture.draw_without_rendering()
-        picture.savefig(file, format="png", dpi=dpi, pil_kwargs={"compress_level": 0})
+        picture.savefig(file, format="png", dpi=DPI, pil_kwargs={"compress_level": 0})
         picture = _few_colours(Image.open(file).convert("RGB"))
     elif not isinstance(picture, Image.Image):
         picture = Image.fromarray(_pixel_array(picture))
@@ -429,13 +431,18 @@ def _limits(
     """One scale for the whole array, with zero in it unless ``vmin`` says otherwise."""
     finite = array[np.isfinite(array)]
     least, most = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
-    signed = least < 0 if center_zero is None else center_zero
+    uneven = vmin is not None and vmax is not None and vmin != -vmax
+    signed = center_zero
+    if signed is None:
+        signed = (least if vmin is None else vmin) < 0 and not uneven
+    if signed and uneven:
+        raise ValueError(f"zero is not in the middle of vmin {vmin} and vmax {vmax}: give one.")
     if array.ndim == 4:
         most = max(most, 0.0 if signed else 1.0)  # a dark photo stays dark
     if signed:
         reach = max(-least, most) or 1.0
         high = vmax if vmax is not None else (-vmin if vmin is not None else reach)
-        low = vmin if vmin is not None else -high
+        low = -high
     else:
         low = vmin if vmin is not None else min(least, 0.0)
         high = vmax if vmax is not None else (most if most > low else low + 1)
