@@ -21,7 +21,6 @@ from vizhelpers.layers import Kind, get_layer, list_layers
 from vizhelpers.pictures import to_png
 
 CACHED_PICTURES = 64
-_PNG = b"\x89PNG\r\n\x1a\n"
 
 
 def layer_picker(
@@ -30,8 +29,6 @@ def layer_picker(
     *,
     initial: str | None = None,
     kind: Kind | None = None,
-    rows: int = 12,
-    title: str = "",
     controls: Mapping[str, Any] | None = None,
 ) -> LayerPicker:
     """Make a list of layers to search and choose from, with a picture of the chosen one.
@@ -39,12 +36,10 @@ def layer_picker(
     Args:
         layers: A model, names of layers, or names with a word about each.
         draw: Called as ``draw(name)`` when a layer is picked. It returns what `to_png` takes
-            (a figure, an axes, a Pillow image, pixels) or PNG bytes, alone or as a pair with
-            one line of text about the picture.
+            (a figure, an axes, a Pillow image, pixels), alone or as a pair with one line of
+            text about the picture.
         initial: The layer to begin with; the first by default.
         kind: For a model: which layers, as in `list_layers`.
-        rows: How many layers are seen at once.
-        title: Stands above.
         controls: More choices, each passed to ``draw`` by name: a sequence of values, which
             becomes a drop-down list, or a widget with a ``value``.
 
@@ -70,9 +65,7 @@ def layer_picker(
         raise TypeError("every name of a layer must be a string.")
     if not words:
         raise ValueError("there are no layers to pick from.")
-    return LayerPicker(
-        words, draw, initial=initial, rows=rows, title=title, controls=controls or {}
-    )
+    return LayerPicker(words, draw, initial=initial, controls=controls or {})
 
 
 class _KeepKeys(anywidget.AnyWidget):  # type: ignore[misc]
@@ -96,8 +89,6 @@ class LayerPicker:
         draw: Callable[..., Any],
         *,
         initial: str | None,
-        rows: int,
-        title: str,
         controls: Mapping[str, Any],
     ) -> None:
         self.layers = tuple(words)
@@ -108,13 +99,13 @@ class LayerPicker:
         self._quiet = False
 
         self.search = ipywidgets.Text(description="Search", placeholder="part of a name or kind")
-        self.select = ipywidgets.Select(description="Layer", rows=rows)
+        self.select = ipywidgets.Select(description="Layer", rows=12)
         self.controls = {name: _control(name, given) for name, given in controls.items()}
         self.count = ipywidgets.HTML()
         self.image = ipywidgets.Image(format="png")
         self.image.add_class("layer-picker-stale")
         self.status = ipywidgets.HTML()
-        self.widget = self._arrange(title)
+        self.widget = self._arrange()
 
         self._list(self.layers)
         self.search.observe(self._on_search, "value")
@@ -151,9 +142,8 @@ class LayerPicker:
         # The text is all that a page without a kernel shows.
         return {**self.widget._repr_mimebundle_(**options), "text/plain": repr(self)}
 
-    def _arrange(self, title: str) -> ipywidgets.Widget:
-        heading = [ipywidgets.HTML(f"<h4>{escape(title)}</h4>")] if title else []
-        choose = [*heading, self.search, self.select, self.count, *self.controls.values()]
+    def _arrange(self) -> ipywidgets.Widget:
+        choose = [self.search, self.select, self.count, *self.controls.values()]
         left, right = ipywidgets.VBox(choose), ipywidgets.VBox([self.status, self.image])
         left.add_class("layer-picker-choose")
         right.add_class("layer-picker-view")
@@ -267,8 +257,4 @@ def _png_and_caption(drawn: Any) -> tuple[bytes, str]:
         drawn, caption = drawn
     if drawn is None:
         raise TypeError("draw returned nothing; it must end with “return” and a picture.")
-    if not isinstance(drawn, bytes):
-        return to_png(drawn), caption
-    if not drawn.startswith(_PNG):
-        raise ValueError("draw returned bytes that are no PNG.")
-    return drawn, caption
+    return to_png(drawn), caption
