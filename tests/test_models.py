@@ -254,7 +254,7 @@ def test_transform_brings_every_picture_to_the_input_size(mode):
 
 
 @pytest.mark.parametrize("suffix", [".pth", ".pt", ".safetensors"])
-@pytest.mark.parametrize("name", ["alexnet", "squeezenet1_1"])
+@pytest.mark.parametrize("name", ["alexnet", "squeezenet1_1", "regnet_y_400mf"])
 def test_a_saved_state_dict_comes_back(name, suffix, tmp_path):
     model = load_model(name, weights=None, seed=3)
     path = tmp_path / f"mine{suffix}"
@@ -309,7 +309,6 @@ BROKEN = {
     "empty": (b"", "is empty"),
     "noise": (b"\x93" * 4000, "damaged"),
     "page": (b"\n <!DOCTYPE html><html>Sign in</html>", "web page"),
-    "lfs": (b"version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 2\n", "git lfs pull"),
 }
 
 

@@ -237,8 +237,6 @@ def _what_is_wrong(path: Path, error: Exception) -> str:
         return "is empty."
     if start.startswith((b"<!doctype", b"<html", b"<?xml")):
         return "is a web page and not a weights file: the address was wrong or wanted a log-in."
-    if start.startswith(b"version https://git-lfs"):
-        return "is only git-lfs's note of where the file is: run `git lfs pull`."
     if "Unsupported global" in str(error) or "Unsupported class" in str(error):
         return (
             "holds a program and not only tensors, so it was not opened. If it is your own: save "
@@ -278,8 +276,12 @@ def _shape(value: Tensor) -> str:
 
 def _empty(build: Callable[[], nn.Module]) -> nn.Module:
     """Build a network without drawing weights that are about to be replaced."""
-    with torch.device("meta"):
-        return build()
+    try:
+        with torch.device("meta"):
+            return build()
+    except NotImplementedError:  # RegNet reckons its widths with tensors
+        with _own_random_numbers(0):
+            return build()
 
 
 @contextlib.contextmanager
