@@ -1,6 +1,5 @@
 """Reading photos of every kind, and normalising, against values written down by hand."""
 
-import io
 import re
 import warnings
 import zlib
@@ -47,19 +46,16 @@ def test_rgb_comes_back_pixel_for_pixel(tmp_path):
     assert (float(image.min()), float(image.max())) == (0.0, 1.0)
 
 
-def test_path_str_open_file_and_pillow_image_agree(tmp_path):
+def test_path_str_and_pillow_image_agree(tmp_path):
     path = saved(tmp_path, Image.fromarray(RGB))
     expected = load_image(path)
     assert torch.equal(load_image(str(path)), expected)
-    with path.open("rb") as file:
-        assert torch.equal(load_image(file), expected)
-        assert not file.closed
-    assert torch.equal(load_image(io.BytesIO(path.read_bytes())), expected)
     assert torch.equal(load_image(Image.fromarray(RGB)), expected)
 
 
 def test_home_folder_is_understood(tmp_path, monkeypatch):
-    monkeypatch.setenv("HOME", str(tmp_path))
+    for variable in ("HOME", "USERPROFILE"):  # the second one is Windows'
+        monkeypatch.setenv(variable, str(tmp_path))
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
     saved(tmp_path, Image.fromarray(RGB))
     assert load_image("~/picture.png").shape == (3, 2, 3)
@@ -292,11 +288,13 @@ def png_header(width, height):
 
 
 @pytest.mark.parametrize("side", [7_100, 10_000, 100_000])
-def test_decompression_bomb_is_refused_without_a_warning(side):
+def test_decompression_bomb_is_refused_without_a_warning(tmp_path, side):
+    path = tmp_path / "bomb.png"
+    path.write_bytes(png_header(side, side))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         with pytest.raises(ValueError, match="too large: "):
-            load_image(io.BytesIO(png_header(side, side)))
+            load_image(path)
 
 
 def test_image_without_pixels():

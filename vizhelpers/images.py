@@ -28,9 +28,7 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 MAX_PIXELS = 50_000_000
 
 
-def load_image(
-    source: str | os.PathLike[str] | BinaryIO | Image.Image, *, size: int | None = None
-) -> Tensor:
+def load_image(source: str | os.PathLike[str] | Image.Image, *, size: int | None = None) -> Tensor:
     """Read a photo or drawing into a tensor, the right way up and in RGB.
 
     The camera's rotation (EXIF) is applied, the first frame of an animation is taken, and what
@@ -38,7 +36,7 @@ def load_image(
     RGB in [0, 1]; 16-bit grey keeps its full range (65535 is 1). Colour profiles are ignored.
 
     Args:
-        source: A path, an open binary file, or a Pillow image (which is left as it is).
+        source: A path, or a Pillow image (which is left as it is).
         size: Make the picture ``size`` × ``size`` pixels: the largest centred square,
             resized (bilinear, antialiased), never squashed. ``None`` keeps every pixel.
 
@@ -178,23 +176,18 @@ def _out_of_range_advice(low: float, high: float) -> str:
     return "Clamp or rescale them first."
 
 
-def _read(source: str | os.PathLike[str] | BinaryIO | Image.Image) -> Image.Image:
+def _read(source: str | os.PathLike[str] | Image.Image) -> Image.Image:
     """The decoded picture, rotated as the camera says."""
     if isinstance(source, Image.Image):
         return ImageOps.exif_transpose(source)
-    if isinstance(source, (str, os.PathLike)):
-        path = _existing_file(os.fspath(source))
-        with path.open("rb") as file:
-            return _decode(file, f"'{path}'")
-    if hasattr(source, "read"):
-        return _decode(source, "the open file")
-    raise TypeError(
-        "load_image takes a path, an open binary file or a Pillow image, "
-        f"not {type(source).__name__}."
-    )
+    if not isinstance(source, (str, os.PathLike)):
+        raise TypeError(f"load_image takes a path or a Pillow image, not {type(source).__name__}.")
+    path = _existing_file(os.fspath(source))
+    with path.open("rb") as file:
+        return _decode(file, path)
 
 
-def _decode(file: BinaryIO, name: str) -> Image.Image:
+def _decode(file: BinaryIO, path: Path) -> Image.Image:
     try:
         with warnings.catch_warnings():
             # Pillow only warns where we refuse.
@@ -209,14 +202,14 @@ def _decode(file: BinaryIO, name: str) -> Image.Image:
         return ImageOps.exif_transpose(image)
     except UnidentifiedImageError:
         raise ValueError(
-            f"{name} is not a picture in a format that Pillow knows (PNG, JPEG, GIF, TIFF, "
+            f"'{path}' is not a picture in a format that Pillow knows (PNG, JPEG, GIF, TIFF, "
             "WebP, BMP…). Export HEIC, SVG or PDF as PNG or JPEG first."
         ) from None
     except Image.DecompressionBombError as error:
-        raise ValueError(f"{name} is too large: {error}. Make it smaller first.") from None
+        raise ValueError(f"'{path}' is too large: {error}. Make it smaller first.") from None
     except Exception as error:  # each of Pillow's decoders has its own way to fail
         raise ValueError(
-            f"{name} is broken or cut off ({error}). Copy or download it again."
+            f"'{path}' is broken or cut off ({error}). Copy or download it again."
         ) from error
 
 
