@@ -92,6 +92,7 @@ def test_an_error_names_the_notebook_and_the_cell(tmp_path: Path) -> None:
         "/opt/a/course/.venv/lib/python3.12/site-packages/",
         "~/a folder/.venv/lib/python3.11/site-packages/",
         "C:\\Users\\Ann B\\course\\.venv\\Lib\\site-packages\\",
+        "C:\\Users\\Ann B\\AppData\\Local\\Programs\\Python\\Python312\\Lib\\",
         "/usr/lib/python3/dist-packages/",
         "/usr/lib/python3.13/",
     ],

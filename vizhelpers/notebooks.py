@@ -32,7 +32,7 @@ METADATA = {
 }
 # In a traceback: everything up to the folder that packages (or the standard library) stand in.
 MACHINE_PATH = re.compile(
-    r"(?:~|[A-Za-z]:)?[\\/][^\x1b\n]*(?:site-packages|dist-packages|python3\.\d+)[\\/]"
+    r"(?:~|[A-Za-z]:)?[\\/][^\x1b\n]*(?:site-packages|dist-packages|python3\.\d+|Lib(?=\\))[\\/]"
 )
 
 
