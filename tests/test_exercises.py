@@ -315,6 +315,15 @@ def test_sizes_that_do_not_match_are_both_named():
     assert "hands on 32,768 numbers for each picture, and the `Linear` takes 8,192" in said
 
 
+def test_an_error_without_words_is_called_by_its_kind():
+    def refuse(*_args):
+        raise AssertionError
+
+    model = Net(nn.Sequential(nn.Flatten(), nn.Linear(32 * 32 * 32, 10)))
+    model.register_forward_hook(refuse)
+    assert "still stops with an error: AssertionError" in repr(check("01.mend", model))
+
+
 # --- what is shown ------------------------------------------------------------------------------
 
 

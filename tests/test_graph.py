@@ -224,6 +224,11 @@ def test_the_line_is_found_in_torchvision_too():
         module_graph(model)
 
 
+def test_a_path_inside_of_torch_has_no_line_to_show():
+    with pytest.raises(ValueError, match=r"cannot follow LSTM .* tensors\.\nTraceError: "):
+        module_graph(nn.LSTM(4, 5))
+
+
 def test_depth_helps_where_the_control_flow_is_inside():
     model = nn.Sequential(ControlFlow(), nn.ReLU())
     with pytest.raises(ValueError, match="depth=1"):

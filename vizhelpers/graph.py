@@ -136,10 +136,10 @@ def _why_not(model: nn.Module, error: Exception) -> str:
     torch_folder = Path(torch.__file__).parent
     frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename != __file__]
     own = [f for f in frames if torch_folder not in Path(f.filename).parents]
-    place = f"\n    {own[-1].line}" if own else ""
+    place = f" It stopped at\n    {own[-1].line}" if own else ""
     return (
-        f"torch.fx cannot follow {type(model).__name__} with stand-ins for tensors. It stopped at"
-        f"{place}\n{type(error).__name__}: {error}\n"
+        f"torch.fx cannot follow {type(model).__name__} with stand-ins for tensors.{place}\n"
+        f"{type(error).__name__}: {error}\n"
         "A path that depends on the numbers in the input has no single graph. depth=1 keeps the "
         "inner modules closed, which helps if this is inside one of them. The other way is "
         "TensorBoard's add_graph (lesson 06): it draws the path that one example takes."

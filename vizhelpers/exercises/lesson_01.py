@@ -128,5 +128,5 @@ def _try_out(
         try:
             output = model(pictures)
         except Exception as error:  # a network that is still broken is an answer, too
-            problem = str(error).splitlines()[0]
+            problem = (str(error) or type(error).__name__).splitlines()[0]
     return (arrivals[0] if arrivals else None), output, problem
