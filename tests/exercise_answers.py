@@ -121,16 +121,17 @@ def parameters() -> Answers:
 
 def mult_adds() -> Answers:
     return Answers(
-        right=[118_013_952, 64 * 3 * 7 * 7 * 112 * 112],
+        right=[38_535_168, 64 * 3 * 7 * 7 * 64 * 64],
         wrong=[
             ("parameters", 9_408),
-            ("stride", 9_408 * 224 * 224),
-            ("flops", 2 * 118_013_952),
-            ("one_kernel", 118_013_952 // 64),
-            ("one_plane", 118_013_952 // 3),
+            ("size", 118_013_952),
+            ("stride", 9_408 * 128 * 128),
+            ("flops", 2 * 38_535_168),
+            ("one_kernel", 38_535_168 // 64),
+            ("one_plane", 38_535_168 // 3),
             ("other", 1_810_000_000),
         ],
-        kind=["118 M", torch.zeros(2), True],
+        kind=["38 M", torch.zeros(2), True],
     )
 
 

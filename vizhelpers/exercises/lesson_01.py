@@ -40,17 +40,19 @@ def parameters(answer: object) -> Outcome:
 
 @exercise("01.mult_adds")
 def mult_adds(answer: object) -> Outcome:
-    """How many mult-adds does `conv1` of ResNet18 take for one 224 × 224 picture?"""
+    """How many mult-adds does `conv1` of ResNet18 take for one 128 × 128 picture?"""
     import torch
     from torchvision.models import resnet18
 
     with torch.device("meta"):
         conv: Any = resnet18().conv1
-        picture = torch.empty(1, 3, 224, 224)
-    weights, positions = conv.weight.numel(), conv(picture)[0, 0].numel()
+        picture, larger = torch.empty(1, 3, 128, 128), torch.empty(1, 3, 224, 224)
+        positions, more_positions = (conv(each)[0, 0].numel() for each in (picture, larger))
+    weights = conv.weight.numel()
     pixels, expected = picture[0, 0].numel(), weights * positions
     mistakes = {
         weights: "parameters",
+        weights * more_positions: "size",
         weights * pixels: "stride",
         2 * expected: "flops",
         expected // conv.out_channels: "one_kernel",
