@@ -223,8 +223,8 @@ def test_a_model_that_failed_is_left_alone():
         ({"input_size": torch.rand(1, 3, 16, 16)}, TypeError, "Pass a tensor as input_data"),
         ({"columns": ["params"]}, ValueError, "num_params"),
         ({"columns": "num_params"}, ValueError, "columns is a list"),
-        ({"mode": "test"}, ValueError, "'eval' or 'train', got 'test'"),
-        ({"input_size": (1, 3, 8, 8), "input_data": torch.rand(1)}, ValueError, "not both"),
+        ({"mode": "test"}, ValueError, "'test' is not a valid Mode"),
+        ({"input_size": (1, 3, 8, 8), "input_data": torch.rand(1)}, RuntimeError, "Only one"),
     ],
 )
 def test_wrong_options(options, error, words):

@@ -110,7 +110,7 @@ def test_training_follows_its_own_seed_and_leaves_the_generator_alone(scenes):
         torch.manual_seed(elsewhere)
         expected = torch.rand(2)
         torch.manual_seed(elsewhere)
-        model = train_network(tiny("alexnet-fair", seed=seed), scenes, progress=False)
+        model = train_network(tiny("alexnet-fair", seed=seed), scenes)
         states.append(model.state_dict())
         assert torch.equal(torch.rand(2), expected)
     assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
@@ -119,7 +119,7 @@ def test_training_follows_its_own_seed_and_leaves_the_generator_alone(scenes):
 
 def test_training_learns(scenes):
     recipe = dataclasses.replace(RECIPES["resnet18-fair"], epochs=20, batch_size=10)
-    model = train_network(recipe, scenes, progress=False)
+    model = train_network(recipe, scenes)
     result = measure(model, {"seen": scenes})["seen"]
     assert result["accuracy"] >= 0.5  # 20 images by heart; a guess is right in 0.1
 
@@ -127,7 +127,7 @@ def test_training_learns(scenes):
 def test_the_first_layer_starts_small_and_smoothing_makes_it_smooth(scenes):
     def roughness(smoothing):
         layer = dataclasses.replace(RECIPES["alexnet-fair"].first_layer, smoothing=smoothing)
-        model = train_network(tiny("alexnet-fair", first_layer=layer), scenes, progress=False)
+        model = train_network(tiny("alexnet-fair", first_layer=layer), scenes)
         kernels = first_conv(model).weight
         return ((kernels[..., 1:] - kernels[..., :-1]) ** 2).sum() / (kernels**2).sum()
 
@@ -178,5 +178,5 @@ def test_threads_are_put_back_also_after_an_error(tmp_path, monkeypatch):
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA card")
 def test_training_runs_on_a_graphics_card(scenes):
-    model = train_network(tiny("vgg11-fair"), scenes, device="cuda", progress=False)
+    model = train_network(tiny("vgg11-fair"), scenes, device="cuda")
     assert next(model.parameters()).device.type == "cpu"

@@ -229,7 +229,8 @@ def overlay(
         TypeError: an argument is neither a tensor nor an array of numbers.
         ValueError: a shape or range that does not fit.
     """
-    pixels = _image_array(image)
+    advice = "A network's input needs denormalize(image), an optimised image .clamp(0, 1)."
+    pixels = _unit_range(_shaped(image, "image", 3), "image", advice)
     values = _shaped(heat, "heat", 2)
     limits = _limits(values, center_zero, vmin, vmax)
     outline = None if mask is None else _shaped(mask, "mask", 2)
@@ -355,21 +356,14 @@ def _tile_array(tiles: ArrayLike | Tensor) -> Floats:
     )
 
 
-def _shaped(values: ArrayLike | Tensor, name: str, dimensions: int) -> Floats:
+def _shaped(values: ArrayLike | Tensor, name: str, dimensions: Literal[2, 3]) -> Floats:
     array = _numbers(values)
-    if array.ndim != dimensions or array.size == 0:
+    fits = array.ndim == dimensions and array.size and (dimensions == 2 or len(array) == 3)
+    if not fits:
         hint = f" Choose one of the batch: {name}[0]." if array.ndim == dimensions + 1 else ""
         shape = "[3, H, W]" if dimensions == 3 else "[height, width]"
         raise ValueError(f"{name} must have the shape {shape}, not {list(array.shape)}.{hint}")
     return array
-
-
-def _image_array(image: ArrayLike | Tensor) -> Floats:
-    array = _shaped(image, "image", 3)
-    if array.shape[0] != 3:
-        raise ValueError(f"image must have the shape [3, H, W], not {list(array.shape)}.")
-    advice = "A network's input needs denormalize(image), an optimised image .clamp(0, 1)."
-    return _unit_range(array, "image", advice)
 
 
 def _unit_range(array: Floats, name: str, advice: str) -> Floats:

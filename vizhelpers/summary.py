@@ -112,13 +112,13 @@ def summarize(
         **forward_options: Passed on to the model's `forward`.
 
     Raises:
-        TypeError: The model is no module.
-        ValueError: Both inputs are given, or a column or mode that does not exist.
-        RuntimeError: The model failed; the message says in which layer, with which input,
-            and its `__cause__` is the original error.
+        TypeError: The model is no module, or `input_size` no shape.
+        ValueError: There is no such column or mode.
+        RuntimeError: Both inputs are given, or the model failed; then the message says in
+            which layer, with which input, and its `__cause__` is the original error.
     """
     check_model(model)
-    _check_choices(input_size, input_data, columns, mode)
+    _check_choices(input_size, columns)
     has_input = input_size is not None or input_data is not None
     if device is None and input_data is None:
         device = next((p.device for p in model.parameters()), torch.device("cpu"))
@@ -147,11 +147,8 @@ def summarize(
         return _gather(model, statistics, counter.get_total_flops() // 2 if has_input else None)
 
 
-def _check_choices(
-    input_size: object, input_data: object, columns: Sequence[str], mode: str
-) -> None:
-    if input_size is not None and input_data is not None:
-        raise ValueError("give input_size or input_data, not both.")
+def _check_choices(input_size: object, columns: Sequence[str]) -> None:
+    """Refuse what torchinfo would refuse, too, but not in words that help."""
     if input_size is not None and not isinstance(input_size, list | tuple):
         raise TypeError(
             "input_size is the shape of the input, batch included, such as (1, 3, 224, 224); "
@@ -160,8 +157,6 @@ def _check_choices(
     unknown = [column for column in columns if column not in _COLUMNS]
     if unknown:
         raise ValueError(f"columns is a list of any of {', '.join(_COLUMNS)}; got {columns!r}.")
-    if mode not in ("eval", "train"):
-        raise ValueError(f"mode is 'eval' or 'train', got {mode!r}.")
 
 
 @contextmanager

@@ -133,19 +133,14 @@ def augment(images: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def train_network(
-    recipe: Recipe,
-    scenes: SceneArrays,
-    *,
-    device: str | torch.device = "cpu",
-    progress: bool = True,
+    recipe: Recipe, scenes: SceneArrays, *, device: str | torch.device = "cpu"
 ) -> nn.Module:
-    """Train one network as its recipe says.
+    """Train one network as its recipe says, with a progress bar if there is a terminal.
 
     Args:
         recipe: What to train and how.
         scenes: The images to train on; `Recipe.images` and `Recipe.twin` are not looked at here.
         device: Where to train.
-        progress: Show a bar (never when stderr is not a terminal).
 
     Returns:
         The network on the CPU, in eval mode, BatchNorms folded where torchvision's has none. The
@@ -156,8 +151,8 @@ def train_network(
         torch.manual_seed(recipe.seed)
         model = _build(recipe).to(device).to(memory_format=torch.channels_last).train()
         optimizer, schedule = _optimizer(model, recipe, len(batches))
-        hidden = None if progress else True  # None: hidden where there is no terminal
-        for inputs, labels in tqdm(batches, recipe.name, unit="step", disable=hidden):
+        # None: tqdm itself finds out whether there is a terminal.
+        for inputs, labels in tqdm(batches, recipe.name, unit="step", disable=None):
             loss = F.cross_entropy(model(inputs), labels, label_smoothing=recipe.label_smoothing)
             optimizer.zero_grad()
             torch.autograd.backward(loss)
