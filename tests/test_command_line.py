@@ -14,6 +14,7 @@ from vizhelpers import __main__ as command_line
 from vizhelpers import doctor, launch
 from vizhelpers.paths import ROOT
 
+LAB_URL = "--LabApp.default_url=/lab/tree/{}"
 BARE = [sys.executable, "-S", "-m", "vizhelpers"]  # -S: as if nothing were installed
 
 
@@ -111,11 +112,19 @@ def test_no_pip_is_explained(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    ("arguments", "program"),
-    [(["open"], "jupyterlab"), (["test", "-k", "x"], "pytest")],
+    ("arguments", "program", "passed_on"),
+    [
+        (["open"], "jupyterlab", [LAB_URL.format("notebooks/00_start_here.ipynb")]),
+        (
+            ["open", "a.ipynb", "--no-browser"],
+            "jupyterlab",
+            [LAB_URL.format("a.ipynb"), "--no-browser"],
+        ),
+        (["test", "-k", "x"], "pytest", ["-k", "x"]),
+    ],
 )
 def test_commands_start_the_right_program(
-    monkeypatch: pytest.MonkeyPatch, arguments: list[str], program: str
+    monkeypatch: pytest.MonkeyPatch, arguments: list[str], program: str, passed_on: list[str]
 ) -> None:
     called: list[list[str]] = []
     monkeypatch.setattr(launch, "call", lambda command, *_: called.append(command) or 7)
@@ -123,9 +132,7 @@ def test_commands_start_the_right_program(
     monkeypatch.setattr(sys, "argv", ["vizhelpers", *arguments])
     assert command_line.main() == 7
     assert called[0][:3] == [sys.executable, "-m", program]
-    assert called[0][3:] == (
-        ["-k", "x"] if program == "pytest" else ["notebooks/00_start_here.ipynb"]
-    )
+    assert [option for option in called[0][3:] if option != "--allow-root"] == passed_on
 
 
 def test_without_packages_the_same_command_goes_to_uv(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -142,7 +149,7 @@ def test_without_packages_the_same_command_goes_to_uv(monkeypatch: pytest.Monkey
 
 
 def test_a_typing_error_is_not_swallowed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "argv", ["vizhelpers", "open", "--no-browse-at-all"])
+    monkeypatch.setattr(sys, "argv", ["vizhelpers", "doctor", "--quickly"])
     with pytest.raises(SystemExit):
         command_line.main()
 

@@ -144,6 +144,16 @@ def test_a_search_without_hits_says_so_and_keeps_the_picture(picker):
     assert "caption of features.3" in text(picker)
 
 
+def test_a_search_with_hits_after_one_without(picker):
+    picker.pick("features.3")
+    picker.search.value = "zzz"
+    picker.search.value = "classifier"
+    hit = listed(picker)[0]
+    assert picker.select.value == picker.layer == hit
+    assert shown(picker) == colour_of(hit)
+    assert picker.last_error is None
+
+
 def test_enter_restores_the_whole_list(picker):
     picker.search.value = "classifier.2"
     # what the browser sends when Enter is pressed

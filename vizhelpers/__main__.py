@@ -22,9 +22,8 @@ def parser() -> argparse.ArgumentParser:
     main = argparse.ArgumentParser(prog="python -m vizhelpers", description=__doc__.split("\n")[0])
     commands = main.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    open_ = commands.add_parser("open", help="open the course in JupyterLab")
-    open_.add_argument("lesson", nargs="?", default=str(FIRST_LESSON.relative_to(ROOT)))
-    open_.add_argument("--no-browser", action="store_true", help="print the address instead")
+    open_ = commands.add_parser("open", help="open the course (JupyterLab's options follow)")
+    open_.add_argument("lesson", nargs="?", default=FIRST_LESSON.relative_to(ROOT).as_posix())
 
     commands.add_parser("test", help="run every test and every lesson (pytest's options follow)")
     commands.add_parser("doctor", help="say whether this machine is ready")
@@ -53,8 +52,11 @@ def run(arguments: argparse.Namespace, extra: list[str]) -> int:
     """Carry out a command inside an environment that is ready."""
     command = arguments.command
     if command == "open":
-        options = ["--no-browser"] if arguments.no_browser else []
-        return launch.call([sys.executable, "-m", "jupyterlab", arguments.lesson, *options])
+        # In a container everybody is root. JupyterLab answers this machine alone, root or not.
+        root = ["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
+        # Unlike a file's name, this also appears in the address that JupyterLab prints.
+        lesson = f"--LabApp.default_url=/lab/tree/{arguments.lesson}"
+        return launch.call([sys.executable, "-m", "jupyterlab", lesson, *root, *extra])
     if command == "test":
         return launch.call([sys.executable, "-m", "pytest", *extra])
     if command == "refresh":
@@ -87,7 +89,7 @@ def run(arguments: argparse.Namespace, extra: list[str]) -> int:
 def main() -> int:
     """Read the command line and run it where the course's packages are."""
     arguments, extra = parser().parse_known_args()
-    if extra and arguments.command != "test":
+    if extra and arguments.command not in ("open", "test"):
         parser().error(f"unrecognized arguments: {' '.join(extra)}")
     inside = launch.environment_is_ready() or bool(os.environ.get(launch.INSIDE))
     if arguments.command == "doctor" and (inside or not launch.existing_environment()):

@@ -65,7 +65,7 @@ class Budget:
     def __getitem__(self, name: str) -> LayerCost:
         """Return the cost of the layer called ``name``; ValueError where there is none."""
         if name not in self.names:
-            near = get_close_matches(name, self.names, cutoff=0.3)
+            near = get_close_matches(name, self.names, cutoff=0.0)
             raise ValueError(f"no layer {name!r} in this budget; the nearest: {', '.join(near)}")
         return self.layers[self.names.index(name)]
 

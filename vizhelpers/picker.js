@@ -6,6 +6,7 @@ function mark(picker) {
   for (const element of picker.querySelectorAll("select, input, button")) {
     if (!element.hasAttribute(KEEP_KEYS)) element.setAttribute(KEEP_KEYS, "true");
   }
+  leadDown(picker.querySelector("input"), picker.querySelector("select"));
   const status = picker.querySelector(".layer-picker-status");
   const image = picker.querySelector("img");
   if (!status || !image) return;
@@ -13,6 +14,17 @@ function mark(picker) {
   status.setAttribute("aria-live", "polite");
   const text = status.innerText.replace(/\s+/g, " ").trim();
   if (image.alt !== text) image.alt = text;
+}
+
+// The down arrow leads from the search box into the list below it.
+function leadDown(box, list) {
+  if (!box || !list || box.dataset.leadsDown) return;
+  box.dataset.leadsDown = "true";
+  box.addEventListener("keydown", event => {
+    if (event.key !== "ArrowDown") return;
+    event.preventDefault();
+    list.focus();
+  });
 }
 
 export default {

@@ -168,6 +168,8 @@ class LayerPicker:
             ]
             if self.layer in names:
                 self.select.value = self.layer
+            elif names:  # a list that was empty chooses nothing when it fills again
+                self.select.value = names[0]
         total = len(self.layers)
         text = f"{len(names)} of {total} layers" if len(names) < total else f"{total} layers"
         self.count.value = text

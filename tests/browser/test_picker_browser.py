@@ -155,6 +155,16 @@ def test_search(picker: Picker) -> None:
     assert picker.chosen() == next(iter(expected))
 
 
+def test_the_down_arrow_leads_from_the_search_into_the_list(picker: Picker) -> None:
+    hits = [name for name, line in picker.layers.items() if "layer2" in line]
+    picker.search.click()
+    picker.page.keyboard.type("layer2")
+    picker.assert_shows(hits[0])
+    picker.page.keyboard.press("ArrowDown")
+    picker.page.keyboard.press("ArrowDown")
+    picker.assert_shows(hits[1])
+
+
 def test_wrong_search(picker: Picker) -> None:
     before = picker.image.evaluate(SHOWN)
     picker.search.click()
@@ -162,6 +172,8 @@ def test_wrong_search(picker: Picker) -> None:
     picker.element.get_by_text("No layer matches “no such layer”").wait_for()
     assert picker.listed() == {}
     assert picker.image.evaluate(SHOWN) == before, "the last picture stays"
+    picker.search.fill("layer4")
+    picker.assert_shows(next(name for name in picker.layers if "layer4" in name))
     picker.search.fill("")
-    picker.assert_shows(next(iter(picker.layers)))
+    picker.element.get_by_text(f"{len(picker.layers)} layers", exact=True).wait_for()
     assert picker.listed() == picker.layers
