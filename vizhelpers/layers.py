@@ -22,9 +22,7 @@ _HOLDERS = (nn.ModuleList, nn.ModuleDict, nn.ParameterList, nn.ParameterDict)
 _COMPUTES_ITSELF = (nn.MultiheadAttention,)
 
 
-def list_layers(
-    model: nn.Module, kind: Kind | None = None, *, leaves_only: bool | None = None
-) -> list[str]:
+def list_layers(model: nn.Module, kind: Kind | None = None) -> list[str]:
     """List the names of a model's layers, in the order in which they were declared.
 
     A module that the model holds under several names is listed under each of them, so the
@@ -33,10 +31,9 @@ def list_layers(
     Args:
         model: Any module.
         kind: Only layers of this class, of one of these classes, or whose class (or a base
-            of it) has this name: `nn.Conv2d`, `(nn.ReLU, nn.GELU)`, `"BasicBlock"`.
-        leaves_only: Whether to leave out modules that are made of other modules. True by
-            default, but False where a `kind` is given, so that blocks can be asked for.
-            `nn.MultiheadAttention` counts as one layer: what is inside is never called.
+            of it) has this name: `nn.Conv2d`, `(nn.ReLU, nn.GELU)`, `"BasicBlock"`; all
+            modules with `nn.Module`. Without it, layers that are made of no other layers.
+            `nn.MultiheadAttention` counts as one of them: what is inside is never called.
 
     Returns:
         Names that `get_layer` understands. The model's own name, `""`, is among them only
@@ -47,13 +44,10 @@ def list_layers(
         ValueError: There is no such class name, neither in the model nor in `torch.nn`.
     """
     check_model(model)
-    layers = _named(model)
-    if leaves_only or (leaves_only is None and kind is None):
-        layers = _leaves(layers)
     if kind is None:
-        return list(layers)
+        return list(_leaves(_named(model)))
     _check_kind(model, kind)
-    return [name for name, module in layers.items() if _is_a(module, kind)]
+    return [name for name, module in _named(model).items() if _is_a(module, kind)]
 
 
 def get_layer(model: nn.Module, layer: str | nn.Module) -> nn.Module:
