@@ -22,7 +22,10 @@ CURRICULUM = {
 }
 MOST_BYTES = 1_000_000
 MOST_WORDS = 1_600
-CELLS = {"00_start_here": (18, 40)}
+CELLS = {
+    "00_start_here": (18, 40),
+    "01_print_vs_torchinfo": (28, 44),  # nine rows of the curriculum in one lesson
+}
 USUAL_CELLS = (28, 40)
 # Outputs that may differ between machines, such as the doctor's, are not compared: few may.
 MOST_UNCOMPARED = 2
