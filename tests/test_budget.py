@@ -33,6 +33,12 @@ def test_layers_come_in_running_order_and_sum_up(alexnet: nn.Module) -> None:
     assert sum(cost.parameters for cost in budget.layers) == budget.parameters
 
 
+def test_a_shared_weight_is_counted_once_in_the_total() -> None:
+    model = nn.Sequential(nn.Linear(8, 8, bias=False), nn.Linear(8, 8, bias=False))
+    model[1].weight = model[0].weight
+    assert layer_budget(model, (1, 8)).parameters == 64
+
+
 def test_all_kinds_can_be_listed() -> None:
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU())
     assert layer_budget(model, (1, 3, 8, 8)).names == ["0"]
@@ -55,7 +61,7 @@ def test_formula(layer: nn.Module, text: str) -> None:
 
 def test_explanation_names_shapes_and_costs(alexnet: nn.Module) -> None:
     said = layer_budget(alexnet, (1, 3, 224, 224)).explain("features.3")
-    assert said.startswith("features.3: Conv2d, [1, 64, 27, 27] → [1, 192, 27, 27]")
+    assert said.startswith("Conv2d, [1, 64, 27, 27] → [1, 192, 27, 27]")
     assert "5×5×64×192 + 192 = 307,392 parameters" in said
 
 

@@ -102,11 +102,12 @@ def test_uv_goes_into_the_clone_even_where_pip_may_not_install(
 
 
 def test_no_pip_is_explained(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def failing(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+        return subprocess.CompletedProcess(command, 1)
+
     monkeypatch.setattr(launch, "UV_FOLDER", tmp_path)
     monkeypatch.setattr(launch.shutil, "which", lambda _: None)
-    monkeypatch.setattr(launch.sys, "executable", str(tmp_path / "failing"))
-    (tmp_path / "failing").write_text("#!/bin/sh\nexit 1\n")
-    (tmp_path / "failing").chmod(0o755)
+    monkeypatch.setattr(launch.subprocess, "run", failing)
     with pytest.raises(SystemExit, match="Install uv in any way"):
         launch.install_uv()
 

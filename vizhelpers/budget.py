@@ -85,7 +85,7 @@ class Budget:
         sizes = f"{list(cost.input_size)} → {list(cost.output_size)}"
         kind = type(cost.layer).__name__
         counts = f"{formula(cost.layer)} parameters, {cost.mult_adds:,} mult-adds"
-        return f"{name}: {kind}, {sizes}, {counts}"
+        return f"{kind}, {sizes}, {counts}"
 
 
 def formula(layer: nn.Module) -> str:
@@ -117,16 +117,16 @@ def layer_budget(
         One entry per layer that ran. A layer that ran several times appears once, with the
         mult-adds of its first run.
     """
-    statistics = summarize(model, input_size).statistics
+    summary = summarize(model, input_size)
     names = {id(module): name for name, module in model.named_modules()}
     layers: dict[str, LayerCost] = {}
-    for row in statistics.summary_list:
+    for row in summary.statistics.summary_list:
         has_own = any(True for _ in row.module.parameters(recurse=False))
         name = names.get(id(row.module), "")
         if isinstance(row.module, kind) and has_own and name not in layers:
             sizes = tuple(row.input_size), tuple(row.output_size)
             layers[name] = LayerCost(name, row.module, *sizes, row.num_params, row.macs)
-    return Budget(tuple(layers.values()), statistics.total_params, statistics.total_mult_adds)
+    return Budget(tuple(layers.values()), summary.total_params, summary.total_mult_adds or 0)
 
 
 def show_budget(

@@ -38,8 +38,7 @@ import hashlib
 from vizhelpers.pictures import to_png
 drawn = ({draw})({layer!r})
 drawn = drawn[0] if isinstance(drawn, tuple) else drawn
-png = drawn if isinstance(drawn, bytes) else to_png(drawn)
-print(hashlib.sha256(png).hexdigest())
+print(hashlib.sha256(to_png(drawn)).hexdigest())
 """
 
 
