@@ -303,7 +303,7 @@ def _html(summary: Summary) -> str:
         for info in summary.statistics.summary_list
         if info.depth <= options.max_depth
     )
-    footer = "".join(f"<p>{line}</p>" for line in _totals(summary))
+    footer = f"<p>{'<br>'.join(_totals(summary))}</p>"
     return (
         '<div style="overflow-x: auto"><table style="margin-left: 0">'
         f"<thead><tr>{header}</tr></thead><tbody>{rows}</tbody></table>{footer}</div>"
@@ -329,7 +329,7 @@ def _row(info: LayerInfo, columns: list[ColumnSettings], total: int, *, at_max_d
     )
     cells = [_cell(name, left=True, indent=info.depth)]
     cells += [_cell(values[column]) for column in columns]
-    cells.append(_cell(f"{_bar(share)} {share:.1%}" if share else "", left=True))
+    cells.append(_cell(f"{_bar(share)}&nbsp;{share:.1%}" if share else "", left=True))
     return f"<tr>{''.join(cells)}</tr>"
 
 
@@ -356,7 +356,7 @@ def _size(size: int | list[int] | None) -> str:
 
 def _bar(share: float) -> str:
     # A border without a colour has the text's, in any theme, and passes JupyterLab's sanitizer.
-    return f'<span style="border-left: {5 * share:.2f}em solid; opacity: 0.6"></span>'
+    return f'<span style="border-left: {8 * share:.2f}em solid; opacity: 0.6"></span>'
 
 
 def _totals(summary: Summary) -> Iterator[str]:
@@ -366,8 +366,8 @@ def _totals(summary: Summary) -> Iterator[str]:
         + (f"{frozen:,} of them frozen" if frozen else "all trainable")
     )
     if summary.total_mult_adds is not None:
+        yield f"<b>{_readable(summary.total_mult_adds)}</b> mult-adds"
         yield (
-            f"<b>{_readable(summary.total_mult_adds)}</b> mult-adds<br>"
             f"{summary.input_mb:.2f} MB input + {summary.forward_backward_mb:.2f} MB "
             f"forward/backward + {summary.params_mb:.2f} MB parameters "
             f"= <b>{summary.total_mb:.2f} MB</b>"
