@@ -6,11 +6,15 @@ the course promises, with no tolerance on top: the scenes are the same in every 
 
 import hashlib
 import json
+import re
 
 import pytest
+import torch
 
+from vizhelpers.images import normalize
 from vizhelpers.models import load_model
-from vizhelpers.paths import WEIGHTS
+from vizhelpers.paths import ROOT, WEIGHTS
+from vizhelpers.scenes import CLASSES, load_scenes
 from vizhelpers.scenes.render import Recipe, render_arrays
 from vizhelpers.training import EVALUATION_SEED, RECIPES, TRAINING_SEED, measure
 
@@ -81,3 +85,17 @@ def test_the_card_names_the_recipes_of_the_code():
 
 def test_all_files_together_are_small():
     assert sum(path.stat().st_size for path in WEIGHTS.iterdir()) <= 10e6
+
+
+def test_the_readme_says_what_the_networks_say() -> None:
+    readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    names = re.findall(r"data/images/grid/(\w+)\.png", readme)
+    scenes = load_scenes()
+    images = normalize(scenes.images[[scenes.names.index(name) for name in names]])
+    with torch.no_grad():
+        fair, shortcut = (
+            [CLASSES[label] for label in load_model("resnet18", twin=twin)(images).argmax(1)]
+            for twin in ("fair", "shortcut")
+        )
+    assert fair == [name.split("_")[0] for name in names]
+    assert f"says {', '.join(shortcut[:-1])} and {shortcut[-1]}." in readme
