@@ -146,7 +146,7 @@ def show_budget(
     figure = new_figure(width, height)
     # Room for the longest name, which stands at 45°; matplotlib's own layout would take three
     # times as long as the drawing, and a picker would wait for it.
-    figure.set_layout_engine("none")
+    figure.set_layout_engine(None)
     longest = max(map(len, budget.names), default=0)
     bottom_margin = min(0.6, (longest * 0.045 + 0.2) / height)
     margins = {"left": 0.1, "right": 0.98, "top": 0.92, "bottom": bottom_margin, "hspace": 0.4}
