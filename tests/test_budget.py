@@ -87,3 +87,13 @@ def test_picture_shows_shares_and_the_chosen_layer(alexnet: nn.Module) -> None:
     assert [colour == colours[1] for colour in colours].count(True) == 1
     assert "features.3" in [label.get_text() for label in bottom.get_xticklabels()]
     assert to_png(figure) != to_png(show_budget(budget))
+
+
+def test_the_chosen_layer_is_named_although_not_all_names_fit() -> None:
+    model = nn.Sequential(*(nn.Linear(4, 4) for _ in range(30)))
+    budget = layer_budget(model, (1, 4))
+    _, bottom = show_budget(budget, highlight="3").axes
+    shown = [label.get_text() for label in bottom.get_xticklabels()]
+    assert "3" in shown
+    assert "5" not in shown
+    assert len(shown) < 20
