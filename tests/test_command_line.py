@@ -225,6 +225,16 @@ def test_doctor_sees_what_is_broken(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     assert seen["Python"].status == doctor.OK
 
 
+def test_a_tensorboard_that_is_named_but_not_there_is_a_problem(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("TENSORBOARD_BINARY", str(tmp_path / "tensorboard"))
+    monkeypatch.setattr(doctor.shutil, "which", lambda _: None)
+    assert doctor.check_tensorboard().status == doctor.PROBLEM
+    (tmp_path / "tensorboard").touch()
+    assert doctor.check_tensorboard().status == doctor.OK
+
+
 def test_importing_the_package_is_cheap_and_complete() -> None:
     import vizhelpers
 

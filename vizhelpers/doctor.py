@@ -100,10 +100,16 @@ def check_widgets() -> Finding:
     return Finding("widgets", OK, "ipywidgets and its JupyterLab half")
 
 
+def find_tensorboard() -> str | None:
+    """Find TensorBoard's program: as named in TENSORBOARD_BINARY, beside Python, on the PATH."""
+    beside = Path(sys.executable).with_name("tensorboard" + (".exe" if os.name == "nt" else ""))
+    named = os.environ.get("TENSORBOARD_BINARY", str(beside))
+    return named if Path(named).is_file() else shutil.which("tensorboard")
+
+
 def check_tensorboard() -> Finding:
     """Can lesson 06 start TensorBoard?"""
-    beside = Path(sys.executable).with_name("tensorboard" + (".exe" if os.name == "nt" else ""))
-    if os.environ.get("TENSORBOARD_BINARY") or beside.is_file() or shutil.which("tensorboard"):
+    if find_tensorboard():
         return Finding("TensorBoard", OK, "its program was found")
     text = "no program `tensorboard` beside Python or on the PATH: pip install tensorboard"
     return Finding("TensorBoard", PROBLEM, text)

@@ -6,7 +6,6 @@ What belongs here is whatever decides how a lesson is run and what its file keep
 import os
 import re
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -21,6 +20,7 @@ from nbformat import NotebookNode
 from nbval.kernel import CURRENT_ENV_KERNEL_NAME, NbvalKernelspecManager
 from tqdm import tqdm
 
+from vizhelpers.doctor import find_tensorboard
 from vizhelpers.paths import NOTEBOOKS, ROOT
 
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
@@ -61,7 +61,7 @@ def lesson_environment(scratch: Path) -> dict[str, str]:
         "MATPLOTLIBRC": str(Path(matplotlib.get_data_path()) / "matplotlibrc"),
         "MPLBACKEND": "module://matplotlib_inline.backend_inline",
         # An environment that was not activated has its programs beside its Python.
-        "TENSORBOARD_BINARY": str(Path(sys.executable).with_name("tensorboard")),
+        "TENSORBOARD_BINARY": find_tensorboard() or "",
     }
 
 
