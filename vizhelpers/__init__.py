@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from vizhelpers.budget import layer_budget, show_budget
+    from vizhelpers.capture import capture
     from vizhelpers.exercises import check, hint, progress, quiz
     from vizhelpers.graph import draw_graph, module_graph
     from vizhelpers.images import denormalize, load_image, normalize
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from vizhelpers.models import WeightsUnavailable, load_model
     from vizhelpers.picker import layer_picker
     from vizhelpers.pictures import describe, mosaic, new_figure, overlay, show_mosaic, to_png
+    from vizhelpers.receptive import receptive_field
     from vizhelpers.scenes import (
         BACKGROUNDS,
         CLASSES,
@@ -61,6 +63,8 @@ _ROOM_OF = {
     "show_budget": "budget",
     "module_graph": "graph",
     "draw_graph": "graph",
+    "receptive_field": "receptive",
+    "capture": "capture",
     "mosaic": "pictures",
     "show_mosaic": "pictures",
     "overlay": "pictures",
