@@ -16,7 +16,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from vizhelpers.layers import get_layer, layer_name
+from vizhelpers.capture import capture
+from vizhelpers.layers import check_model, layer_name
 from vizhelpers.state import preserve_state
 
 Pair = tuple[int, int]
@@ -108,8 +109,8 @@ def receptive_field(
 ) -> ReceptiveField:
     """Compute the receptive field of a layer's units.
 
-    The model runs once, in eval mode and only up to the layer, while three numbers per direction
-    are handed from tensor to tensor: a window of k (dilation d, stride s, padding p) makes
+    The model runs once, in eval mode, while three numbers per direction are handed from tensor
+    to tensor: a window of k (dilation d, stride s, padding p) makes
 
         size + (k − 1) · d · stride,    stride · s,    start − p · stride
 
@@ -130,10 +131,8 @@ def receptive_field(
         ValueError: There is no such layer; it is not reached; the shape is no shape of images;
             or the positions cannot be followed to it: uneven adaptive pooling, upsampling,
             transposed convolutions, permuted axes.
-        RuntimeError: The model failed before it reached the layer.
     """
-    module = get_layer(model, layer)
-    name = layer if isinstance(layer, str) else layer_name(model, layer)
+    check_model(model)
     shape = tuple(input_shape)
     if len(shape) != 4 or not all(isinstance(n, int) and n > 0 for n in shape):
         raise ValueError(
@@ -143,64 +142,30 @@ def receptive_field(
     some = next(model.parameters(), torch.empty(0))
     image = torch.zeros(1, *shape[1:], device=some.device, dtype=some.dtype)
     follower = _Follower(image)
-    outputs = _run_until(model, module, image, follower)
-    if outputs is None:
-        raise ValueError(
-            f"{name!r} is not called when {type(model).__name__} runs, so it has no receptive "
-            "field. A container such as nn.ModuleList only holds layers: name one inside it."
-        )
-    return _as_receptive_field(name, outputs, follower)
+    with preserve_state(model), follower:
+        captured = capture(model.eval(), image, layer)
+    first_calls = [calls[0] for calls in captured.values()]
+    seen = {(_map_shape(t), follower.fields[t]) for t in first_calls if t in follower.fields}
+    name = layer if isinstance(layer, str) else layer_name(model, layer)
+    return _found(name, seen, follower.image_shape)
 
 
-class _Reached(Exception):  # noqa: N818 (no error: it ends the forward pass)
-    """The layer has answered; what comes after it does not matter."""
-
-
-def _run_until(
-    model: nn.Module, module: nn.Module, image: Tensor, follower: _Follower
-) -> list[tuple[Tensor, _Field | None]] | None:
-    """The tensors that the layer returns and what each of them sees, at this very moment."""
-    seen: list[list[tuple[Tensor, _Field | None]]] = []
-
-    def stop(module: nn.Module, args: Any, output: Any) -> None:
-        tensors = [leaf for leaf in tree_leaves(output) if isinstance(leaf, Tensor)]
-        seen.append([(tensor, follower.fields.get(tensor)) for tensor in tensors])
-        raise _Reached
-
-    with preserve_state(model), torch.no_grad():
-        model.eval()
-        module.register_forward_hook(stop)
-        try:
-            with follower:
-                model(image)
-        except _Reached:
-            pass
-        except Exception as error:  # the model's own code, which may raise anything
-            raise RuntimeError(
-                f"{type(model).__name__} fails on one image of shape {list(image.shape)}: {error}"
-            ) from error
-    return seen[0] if seen else None
-
-
-def _as_receptive_field(
-    name: str, outputs: list[tuple[Tensor, _Field | None]], follower: _Follower
-) -> ReceptiveField:
-    found = {(_map_shape(tensor), field) for tensor, field in outputs if field is not None}
-    if not found:
+def _found(name: str, seen: set[tuple[Pair, _Field]], image_shape: Pair) -> ReceptiveField:
+    if not seen:
         raise ValueError(f"what {name!r} returns does not depend on the image.")
-    if len(found) > 1:
+    if len(seen) > 1:
         raise ValueError(
-            f"{name!r} returns {len(outputs)} tensors that see different parts of the image; "
-            "ask for the layers inside it, or after it, that return one."
+            f"{name!r} returns several tensors that see different parts of the image; ask for "
+            "the layers inside it, or after it, that return one."
         )
-    map_shape, field = found.pop()
+    map_shape, field = seen.pop()
     if isinstance(field, str):
         raise ValueError(
             f"positions in the image cannot be followed to {name!r}: {field} on the way moves them "
             "in a way that is no plain window. Layers before it do have a receptive field."
         )
     size, stride, start = zip(*field, strict=True)
-    return ReceptiveField(name, size, stride, start, map_shape, follower.image_shape)
+    return ReceptiveField(name, size, stride, start, map_shape, image_shape)
 
 
 def _map_shape(tensor: Tensor) -> Pair:
