@@ -1,0 +1,310 @@
+"""What the channels of a layer respond to, measured over many images.
+
+Finding the strongest responses and naming what is seen there belongs here; which pixels a unit
+sees is in `receptive`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from vizhelpers.capture import capture
+from vizhelpers.layers import check_model
+from vizhelpers.receptive import ReceptiveField, receptive_field
+from vizhelpers.scenes import CLASSES, PARTS
+from vizhelpers.state import preserve_state
+
+_GREY = 0.5
+
+
+@dataclass(frozen=True, eq=False)
+class TopPatches:
+    """For each channel of a layer, where in which images it responds most strongly.
+
+    Attributes:
+        layer: The layer's name.
+        field: What one unit of it sees.
+        values: float `[C, k]`, the strongest responses, the highest first. At 0 or below the
+            channel is silent (after a ReLU) or against it (before one).
+        images: int64 `[C, k]`, in which image; each occurs at most once for a channel.
+        positions: int64 `[C, k, 2]`, row and column in the layer's map.
+        boxes: int64 `[C, k, 4]`, what the unit sees of the image: top, left, bottom, right in
+            pixels, cut at the image's edge.
+    """
+
+    layer: str
+    field: ReceptiveField
+    values: Tensor
+    images: Tensor
+    positions: Tensor
+    boxes: Tensor
+
+    def __repr__(self) -> str:
+        channels, count = self.values.shape
+        return f"TopPatches({self.layer}: {channels} channels, {count} patches each)"
+
+    def crops(self, pictures: Tensor, channel: int) -> Tensor:
+        """Cut out what one channel's strongest units see, for `show_mosaic`.
+
+        Args:
+            pictures: `[N, 3, H, W]` in [0, 1], the images before they were normalised.
+            channel: Which channel.
+
+        Returns:
+            `[k, 3, h, w]`, all of one size: that of the field, or of the image where the field
+            is larger. Outside the image they are grey.
+
+        Raises:
+            ValueError: There is no such channel, or these are not pictures of the same images.
+        """
+        if not 0 <= channel < len(self.values):
+            raise ValueError(
+                f"{self.layer!r} has channels 0 to {len(self.values) - 1}, there is no {channel}."
+            )
+        shape = self.field.image_shape
+        if pictures.shape[2:] != shape or len(pictures) <= self.images.max():
+            raise ValueError(
+                f"pictures must be the {shape[0]}×{shape[1]} images that the patches were found "
+                f"in, at least {int(self.images.max()) + 1} of them; got {list(pictures.shape)}."
+            )
+        height, width = map(min, self.field.size, shape)
+        units = self.positions[channel].tolist()
+        crops = pictures.new_full((len(units), pictures.shape[1], height, width), _GREY)
+        for crop, image, unit, box in zip(
+            crops, self.images[channel], units, self.boxes[channel].tolist(), strict=True
+        ):
+            top, left, bottom, right = box
+            # Where the crop begins: with the field, or with the image if the field is larger.
+            first_row, first_column, *_ = self.field.box(*unit, clip=False)
+            y = top - first_row if height < shape[0] else top
+            x = left - first_column if width < shape[1] else left
+            inside = crop[:, y : y + bottom - top, x : x + right - left]
+            inside.copy_(pictures[image, :, top:bottom, left:right])
+        return crops
+
+
+def top_patches(
+    model: nn.Module,
+    layer: str | nn.Module,
+    images: Tensor,
+    *,
+    count: int = 9,
+    batch_size: int = 50,
+) -> TopPatches:
+    """Find the image patches to which each channel of a layer responds most strongly.
+
+    Of every image only the strongest place counts, so that the patches come from `count`
+    different images, as in Zeiler and Fergus, "Visualizing and Understanding Convolutional
+    Networks" (ECCV 2014, arXiv:1311.2901). Of equal responses the earlier image counts, and
+    within it the upper, then the left place. The model runs in eval mode, the images pass in
+    batches, and of the maps nothing but the maxima is kept.
+
+    Args:
+        model: A network that takes one batch of images.
+        layer: Name of a layer that returns maps `[N, C, H, W]` or vectors `[N, C]`, or the
+            layer itself. Where it is called several times, the first call counts.
+        images: `[N, 3, H, W]` as the network takes them, that is, already normalised.
+        count: How many patches for each channel.
+        batch_size: How many images at a time.
+
+    Raises:
+        TypeError: The model is no module, or the images are no tensor.
+        ValueError: There are fewer images than patches asked for; the layer returns neither
+            maps nor vectors, or numbers that are not finite; it has no receptive field.
+    """
+    check_model(model)
+    if not isinstance(images, Tensor):
+        raise TypeError(f"images must be a tensor [N, 3, H, W], got {type(images).__name__}.")
+    if images.ndim != 4 or not 1 <= count <= len(images) or batch_size < 1:
+        raise ValueError(
+            f"for count={count} patches from different images, images must be a tensor "
+            f"[{max(count, 1)} or more, 3, H, W]; got {list(images.shape)}. Count and batch_size "
+            "must be 1 or more."
+        )
+    field = receptive_field(model, layer, images.shape)
+    device = next((p.device for p in model.parameters()), images.device)
+    batches = list(enumerate(torch.split(images, batch_size)))
+    best: list[Tensor] = []
+    with preserve_state(model):
+        model.eval()
+        for index, batch in tqdm(batches, field.layer, delay=2, disable=None):
+            maps = capture(model, batch.to(device), layer)[field.layer][0].cpu()
+            found = _strongest(maps, field.layer, index * batch_size)
+            joined = [torch.cat(pair) for pair in zip(best, found, strict=True)] if best else found
+            # Stable: of equal values, those of earlier images stay in front.
+            order = joined[0].sort(dim=0, descending=True, stable=True).indices[:count]
+            best = [numbers.gather(0, order) for numbers in joined]
+    return _with_boxes(field, *(numbers.T.contiguous() for numbers in best))
+
+
+def _strongest(maps: Tensor, layer: str, first: int) -> list[Tensor]:
+    """The highest value of each channel in each image, the image's index, the flat position."""
+    if maps.ndim not in (2, 4):
+        raise ValueError(
+            f"{layer!r} returns {list(maps.shape)}; patches need maps [N, C, H, W] or vectors."
+        )
+    flat = maps.flatten(2) if maps.ndim == 4 else maps[:, :, None]
+    values = flat.amax(2)
+    if not values.isfinite().all():
+        raise ValueError(f"{layer!r} returns numbers that are not finite (NaN or infinity).")
+    # argmax may take any of several equal places.
+    places = torch.arange(flat.shape[2]).where(flat == values[:, :, None], flat.shape[2]).amin(2)
+    return [values, torch.arange(first, first + len(maps))[:, None].expand_as(values), places]
+
+
+def _with_boxes(
+    field: ReceptiveField, values: Tensor, images: Tensor, places: Tensor
+) -> TopPatches:
+    columns = field.map_shape[1]
+    positions = torch.stack([places // columns, places % columns], dim=2)
+    boxes = torch.tensor([[field.box(*unit) for unit in row] for row in positions.tolist()])
+    return TopPatches(field.layer, field, values, images, positions, boxes)
+
+
+@dataclass(frozen=True)
+class PartShare:
+    """On how many of a channel's top patches one part of one object is in the middle.
+
+    Attributes:
+        channel: Which channel of the layer.
+        part: Such as "wheel of a car", or "background".
+        hits: On so many patches.
+        count: Of so many.
+        base_rate: How much of all pixels the part covers, from 0 to 1.
+        chance: How probable as many hits are for patches at random places.
+    """
+
+    channel: int
+    part: str
+    hits: int
+    count: int
+    base_rate: float
+    chance: float
+
+    def __str__(self) -> str:
+        return (
+            f"channel {self.channel}: {self.part} {self.hits} of {self.count}, "
+            f"{self.base_rate:.2%} of all pixels, by chance {self.chance:.1g}"
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class PartShares:
+    """What is in the middle of every channel's top patches; from `part_shares`.
+
+    Attributes:
+        layer: The layer's name.
+        names: The parts that occur in the scenes, such as "wheel of a car"; first "background".
+        hits: int64 `[C, parts]`, on how many patches of a channel a part is in the middle.
+        counts: int64 `[C]`, of how many patches: those with a response above zero.
+        base_rates: float64 `[parts]`, how much of all pixels each part covers.
+    """
+
+    layer: str
+    names: tuple[str, ...]
+    hits: Tensor
+    counts: Tensor
+    base_rates: Tensor
+
+    def ranked(self) -> list[PartShare]:
+        """For every channel its most surprising part, the most surprising channel first.
+
+        Who looks at many channels and parts finds something rare by chance alone. So `chance`
+        is multiplied by the number of channels and of parts (Bonferroni): it is the highest
+        probability with which any of them has as many hits at random places.
+        """
+        looks = self.hits.numel()
+        best = []
+        for channel in range(len(self.hits)):
+            all_parts = [self._share(channel, part, looks) for part in range(len(self.names))]
+            best.append(min(all_parts, key=lambda share: share.chance))
+        return sorted(best, key=lambda share: share.chance)
+
+    def share(self, channel: int, part: str) -> PartShare:
+        """Check one claim that was made before, from other images: nothing is corrected for.
+
+        Raises:
+            ValueError: There is no such channel, or no such part in these scenes.
+        """
+        if not 0 <= channel < len(self.hits) or part not in self.names:
+            raise ValueError(
+                f"there are channels 0 to {len(self.hits) - 1} and these parts: "
+                f"{', '.join(self.names)}. Not channel {channel!r} and {part!r}."
+            )
+        return self._share(channel, self.names.index(part), looks=1)
+
+    def _share(self, channel: int, part: int, looks: int) -> PartShare:
+        hits, count = int(self.hits[channel, part]), int(self.counts[channel])
+        rate = float(self.base_rates[part])
+        chance = min(1.0, looks * _at_least(hits, count, rate))
+        return PartShare(channel, self.names[part], hits, count, rate, chance)
+
+
+def part_shares(patches: TopPatches, parts: Tensor, labels: Tensor) -> PartShares:
+    """Count which part of which object is in the middle of each channel's top patches.
+
+    The middle is the centre pixel of what the unit sees, which counts most for its response
+    (Luo et al., "Understanding the Effective Receptive Field", 2016, arXiv:1701.04128).
+    Compared with the share of pixels that the part covers, this tells whether a channel
+    responds to the part. It is found on these scenes: a claim about the network should be
+    checked on others, by `part_shares(…).share(channel, part)`.
+
+    Args:
+        patches: From `top_patches`.
+        parts: uint8 `[N, H, W]`, index in `PARTS`, of the same scenes in the same order.
+        labels: int64 `[N]`, index in `CLASSES`.
+
+    Raises:
+        ValueError: Parts or labels do not fit the images of the patches, or the layer's units
+            have no place in the image because each sees all of it.
+    """
+    field = patches.field
+    if parts.shape != (len(labels), *field.image_shape) or len(labels) <= patches.images.max():
+        raise ValueError(
+            f"parts [N, {field.image_shape[0]}, {field.image_shape[1]}] and labels [N] must be "
+            "those of the images in which the patches were found; got "
+            f"{list(parts.shape)} and {list(labels.shape)}."
+        )
+    if 0 in field.stride:
+        raise ValueError(f"{field} So they have no middle; choose a layer with maps.")
+    groups = (labels[:, None, None] * len(PARTS) + parts).where(parts > 0, 0)
+    pixels = groups.flatten().bincount()
+    ids = pixels.nonzero()[:, 0]
+    rows, columns = _middles(patches).unbind(2)
+    shown = groups[patches.images, rows, columns][:, :, None] == ids
+    responds = patches.values > 0
+    return PartShares(
+        layer=patches.layer,
+        names=tuple(_name(group) for group in ids.tolist()),
+        hits=(shown & responds[:, :, None]).sum(1),
+        counts=responds.sum(1),
+        base_rates=pixels[ids].double() / groups.numel(),
+    )
+
+
+def _middles(patches: TopPatches) -> Tensor:
+    """Row and column of the pixel in the middle of what each unit sees: [C, k, 2]."""
+    field = patches.field
+    middle = torch.tensor(field.start) + torch.tensor(field.size) // 2
+    pixels = middle + patches.positions * torch.tensor(field.stride)
+    return pixels.clamp(min=torch.tensor([0, 0]), max=torch.tensor(field.image_shape) - 1)
+
+
+def _name(group: int) -> str:
+    if group == 0:
+        return "background"
+    label, part = divmod(group, len(PARTS))
+    article = "an" if CLASSES[label][0] in "aeiou" else "a"
+    return f"{PARTS[part]} of {article} {CLASSES[label]}"
+
+
+def _at_least(hits: int, count: int, rate: float) -> float:
+    """Probability of so many hits or more, when each of `count` hits with this rate."""
+    return sum(
+        math.comb(count, n) * rate**n * (1 - rate) ** (count - n) for n in range(hits, count + 1)
+    )
