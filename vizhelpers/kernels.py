@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from html import escape
 from math import isnan, nan, sqrt
+from operator import index
 from pathlib import Path
 from typing import Any, NamedTuple, overload
 
@@ -479,7 +480,8 @@ def _draw_hills(ax: Axes, rows: Sequence[WeightRow], reach: float) -> None:
     hills, lines = [], []
     for place, row in enumerate(rows):
         counts, edges = row.histogram
-        heights = 0.78 * counts / max(counts.max(), 1)
+        # A far value is a thin line, so that the ends of a row can be seen.
+        heights = np.maximum(0.78 * counts / max(counts.max(), 1), 0.05 * (counts > 0))
         xs = np.concatenate([edges[:1], edges.repeat(2)[1:-1], edges[-1:]])
         ys = np.concatenate([[0], heights.repeat(2), [0]])
         hills.append(np.column_stack([xs, place + 0.88 - ys]))
@@ -526,15 +528,15 @@ def show_kernels(
         ValueError: Another shape, or no such channel.
     """
     values = _kernels(weight)
-    if channel is not None and not 0 <= channel < len(values):
+    if channel is not None and not 0 <= index(channel) < len(values):
         raise ValueError(f"channel must be 0 to {len(values) - 1}, not {channel}.")
     finite = values[np.isfinite(values)]
     reach = float(np.abs(finite).max(initial=0)) or 1.0
     figure = new_figure(9, 6.4)
     figure.set_layout_engine(None)
     ax = figure.add_axes((0.05, 0.07, 0.58, 0.81), anchor="NW")
-    if values.ndim == 2 or values.shape[2:] == (1, 1):
-        _draw_matrix(ax, values.reshape(values.shape[:2]), channel, reach)
+    if values.ndim == 2:
+        _draw_matrix(ax, values, channel, reach)
     else:
         channel = _draw_planes(ax, values, channel, reach)
     beside = figure.add_axes((0.745, 0.3, 0.21, 0.5))
@@ -545,8 +547,12 @@ def show_kernels(
 
 
 def _kernels(weight: ArrayLike | Tensor) -> NDArray[np.float32]:
-    values = weight.detach().cpu().float().numpy() if isinstance(weight, Tensor) else weight
-    array = np.asarray(values, dtype=np.float32)
+    """[out, in, height, width], or [out, in] of linear layers and 1×1 kernels."""
+    if isinstance(weight, Tensor) and not weight.is_complex():
+        weight = weight.detach().cpu().float().numpy()
+    array = np.asarray(None if isinstance(weight, Tensor) else weight)
+    if array.dtype.kind not in "biuf":
+        raise TypeError("weight must be a tensor or an array of real numbers: layer.weight, say.")
     if array.ndim not in (2, 4) or not array.size:
         hint = {
             1: " A bias or a BatchNorm's weight is a row of numbers: try a histogram.",
@@ -556,7 +562,8 @@ def _kernels(weight: ArrayLike | Tensor) -> NDArray[np.float32]:
         raise ValueError(
             f"weight must be [out, in, height, width] or [out, in], not {list(array.shape)}.{hint}"
         )
-    return array
+    array = array.astype(np.float32)
+    return array[:, :, 0, 0] if array.shape[2:] == (1, 1) else array
 
 
 def _draw_planes(
@@ -594,14 +601,15 @@ def _draw_distribution(
     channel: int | None,
     reach: float,
 ) -> None:
-    edges = np.linspace(-reach, reach, 62)
+    edges = np.linspace(-reach, reach, 62 if values[0].size >= 300 else 22)
     shares = [np.histogram(finite, edges)[0] / max(finite.size, 1)]
     ax.stairs(shares[0], edges, fill=True, color="0.75")
     words = [f"whole layer: std {_number(float(finite.std()))}"]
     if channel is not None:
         shares.append(np.histogram(values[channel], edges)[0] / values[channel].size)
         ax.stairs(shares[1], edges, color=CHOSEN)
-        words.append(f"kernel {channel}: std {_number(float(values[channel].std()))}")
+        what = "row" if values.ndim == 2 else "kernel"
+        words.append(f"{what} {channel}: std {_number(float(values[channel].std()))}")
     for down, (text, colour) in enumerate(zip(words, (MUTED, CHOSEN), strict=False)):
         ax.text(0, 1.1 - 0.06 * down, text, transform=ax.transAxes, fontsize=9, color=colour)
     ax.set(xlim=(-reach, reach), yticks=[], ylim=(0, None), xticks=[-reach, 0, reach])
