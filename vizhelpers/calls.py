@@ -13,7 +13,7 @@ import textwrap
 from collections.abc import Iterator
 from functools import cache
 from types import CodeType
-from typing import Any, NamedTuple
+from typing import Any
 
 from torch import nn
 
@@ -23,16 +23,7 @@ _REPEATED = (
 )
 _HARMLESS = ("parameters", "buffers")  # methods of nn.Module that lead to no submodule
 _MAY_HOLD_LAYERS = (list, tuple, dict, set, nn.Module)
-
-_Method = tuple[type, str]  # the class that defines it, its name
-
-
-class _Reference(NamedTuple):
-    """`self.name` in the source of a method; the name is empty for `self` alone."""
-
-    name: str
-    via_super: bool
-    once: bool  # it is called right there, at most once whenever the method runs
+_UNKNOWN = (("", False),)
 
 
 def closes_with(model: nn.Module, name: str) -> str:
@@ -64,88 +55,75 @@ def closes_with(model: nn.Module, name: str) -> str:
 
 def _calls_once(owner: nn.Module, child: str) -> bool:
     """Whether one pass through `owner` is sure to call `owner.child` at most once."""
-    if type(owner._modules[child]).__call__ is not nn.Module.__call__ or "forward" in vars(owner):
+    cls, attributes = type(owner), vars(owner)
+    if type(owner._modules[child]).__call__ is not nn.Module.__call__ or "forward" in attributes:
         return False
-    if type(owner).forward is nn.Sequential.forward:
+    if cls.forward is nn.Sequential.forward:
         return True
-    uses = _uses(type(owner))
-    attributes = vars(owner)
-    for target in uses:
-        if isinstance(target, str) and isinstance(attributes.get(target), _MAY_HOLD_LAYERS):
-            return False
-        if isinstance(target, tuple) and target[1] in attributes:  # replaced in this one object
-            return False
-    return _comes_once(uses, child)
+    uses = _uses(cls)
+    return _comes_once(uses, child) and not any(
+        hasattr(cls, name) or isinstance(attributes[name], _MAY_HOLD_LAYERS)
+        for name in uses
+        if name in attributes
+    )
 
 
-_Uses = dict[_Method | str, list[tuple[_Method, bool]]]
+_Uses = dict[str, list[tuple[str, bool]]]
 
 
-def _comes_once(uses: _Uses, target: _Method | str) -> bool:
-    found = uses.get(target, [])
-    if target == next(iter(uses)):  # forward itself, which only the module's caller may call
-        return not found
+def _comes_once(uses: _Uses, name: str) -> bool:
+    if name == "forward":
+        return name not in uses
+    found = uses.get(name, [])
     return len(found) == 1 and found[0][1] and _comes_once(uses, found[0][0])
 
 
 def _uses(cls: type[nn.Module]) -> _Uses:
-    """Where `forward`, and each method that it leads to, uses which attribute of `self`.
+    """Attribute of `self` → the methods that use it, and whether each calls it at most once.
 
-    Methods stand under class and name, other attributes under their name. The first entry is
-    `forward`. Empty where something remains unknown.
+    Only `forward` and the methods that it leads to. Empty where something remains unknown.
     """
-    mro = cls.__mro__
-    forward = (next(base for base in mro if "forward" in vars(base)), "forward")
-    uses: _Uses = {forward: []}
-    todo: list[_Method] = [forward]
-    while todo:
-        base, method = place = todo.pop()
-        for name, via_super, once in _references(vars(base)[method]):
-            candidates = mro[mro.index(base) + 1 :] if via_super else mro
-            definer = next((cls for cls in candidates if name in vars(cls)), None)
-            if not name or (definer in (nn.Module, object) and name not in _HARMLESS):
-                return {forward: [(place, False)]}
-            target = name if definer is None else (definer, name)
-            if isinstance(target, tuple) and target not in uses and definer is not nn.Module:
-                todo.append(target)
-            uses.setdefault(target, []).append((place, once))
+    uses: _Uses = {}
+    methods = ["forward"]
+    for method in methods:
+        for name, once in _references(inspect.getattr_static(cls, method)):
+            own = inspect.getattr_static(cls, name, None)
+            inherited = own is not None and own is inspect.getattr_static(nn.Module, name, None)
+            if not name or (inherited and name not in _HARMLESS):
+                return {}
+            if own is not None and not inherited and name not in methods:
+                methods.append(name)
+            uses.setdefault(name, []).append((method, once))
     return uses
 
 
-_UNKNOWN = (_Reference("", via_super=False, once=False),)
-
-
-def _references(attribute: Any) -> tuple[_Reference, ...]:
+def _references(attribute: Any) -> tuple[tuple[str, bool], ...]:
+    """Names used as `self.name` in a method's source, and whether called right there, once."""
     function = attribute.fget if isinstance(attribute, property) else attribute
     if inspect.isfunction(function):
         return _UNKNOWN if hasattr(function, "__wrapped__") else _read(function.__code__)
-    harmless = isinstance(attribute, staticmethod | classmethod) or not callable(attribute)
-    return () if harmless else _UNKNOWN
+    return _UNKNOWN if callable(attribute) else ()
 
 
-@cache
-def _read(code: CodeType) -> tuple[_Reference, ...]:
+@cache  # by the code: a method that is replaced or reloaded is read again
+def _read(code: CodeType) -> tuple[tuple[str, bool], ...]:
     try:
         function = ast.parse(textwrap.dedent(inspect.getsource(code))).body[0]
     except (OSError, TypeError, SyntaxError):
         return _UNKNOWN
     if not isinstance(function, ast.FunctionDef) or function.name != code.co_name:
         return _UNKNOWN  # a lambda, or the file has changed since it was imported
-    me = code.co_varnames[0] if code.co_argcount else "self"
     body = ast.Module(function.body, [])
-    return tuple(_search(body, me, once=not function.decorator_list))
+    return tuple(_search(body, code.co_varnames[0], once=not function.decorator_list))
 
 
-def _search(node: ast.AST, me: str, *, once: bool) -> Iterator[_Reference]:
-    if isinstance(node, ast.Name) and node.id == me:
-        yield from _UNKNOWN
+def _search(node: ast.AST, me: str, *, once: bool) -> Iterator[tuple[str, bool]]:
     called = node.func if isinstance(node, ast.Call) else node
-    if isinstance(called, ast.Attribute) and ast.unparse(called.value) in (me, "super()"):
-        via_super = not isinstance(called.value, ast.Name)
-        yield _Reference(called.attr, via_super, once and called is not node)
-        rest = [*node.args, *node.keywords] if isinstance(node, ast.Call) else []
-    else:
-        rest = list(ast.iter_child_nodes(node))
-    once = once and not isinstance(node, _REPEATED)
+    rest = list(ast.iter_child_nodes(node))
+    if isinstance(called, ast.Attribute) and ast.unparse(called.value) == me:
+        yield called.attr, once and called is not node
+        rest = rest[1:]  # without the function that is called, or `self`
+    elif isinstance(node, ast.Name) and node.id in (me, "super"):
+        yield from _UNKNOWN
     for child in rest:
-        yield from _search(child, me, once=once)
+        yield from _search(child, me, once=once and not isinstance(node, _REPEATED))

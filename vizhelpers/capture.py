@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from itertools import groupby
 from typing import Any
@@ -25,7 +26,6 @@ from vizhelpers.layers import check_model, get_layer, layer_name
 from vizhelpers.state import preserve_state
 
 Layer = str | nn.Module
-Score = Callable[[Any], Tensor]
 
 _WHY_NEVER = (
     "Usual reasons: forward does not use it or took another branch; it is a list such as "
@@ -35,32 +35,33 @@ _WHY_NEVER = (
 
 
 class LayerKeyError(KeyError):
-    """A KeyError whose message reads as it was written."""
+    """A KeyError whose message is shown as it was written."""
 
     def __str__(self) -> str:
         return str(self.args[0])
 
 
-class Calls(Mapping[str, list[Tensor]]):
+class Calls(dict[str, list[Any]]):
     """Key → one tensor per call, in the order of the calls; says why a key is missing."""
 
-    def __init__(self, calls: Mapping[str, list[Any]], missing: Callable[[str], str]) -> None:
-        self._calls = dict(calls)
-        self._missing = missing
+    never_called: tuple[str, ...] = ()
 
-    def __getitem__(self, key: str) -> list[Any]:
-        if key not in self._calls:
-            raise LayerKeyError(self._missing(key))
-        return self._calls[key]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._calls)
-
-    def __len__(self) -> int:
-        return len(self._calls)
+    def __missing__(self, key: object) -> list[Any]:
+        parts = [known for known in self if known.startswith((f"{key}[", f"{key}."))]
+        near = parts or get_close_matches(str(key), self, n=3) or list(self)[:5]
+        there_is = f"There is {', '.join(map(repr, near))}."
+        if key in self.never_called:
+            reason = f"the layer {key!r} was not called in this pass. {_WHY_NEVER}"
+        elif not self:
+            reason = "nothing was kept here; ask for it: with_inputs=True, gradients=True."
+        elif parts:
+            reason = f"{key!r} holds several tensors or layers. {there_is}"
+        else:
+            reason = f"{key!r} was not asked for, or it returned no tensor. {there_is}"
+        raise LayerKeyError(reason)
 
     def __repr__(self) -> str:
-        width = max(map(len, self._calls), default=0)
+        width = max(map(len, self), default=0)
         return "\n".join(f"{key:<{width}}  {_shapes(calls)}" for key, calls in self.items())
 
 
@@ -83,34 +84,12 @@ class Captured(Calls):
         never_called: The layers that were asked for and not called in this pass.
     """
 
-    def __init__(
-        self,
-        record: _Record,
-        *,
-        gradients: Mapping[str, list[Tensor | None]] | None,
-        with_inputs: bool,
-        output: Any,
-        stopped_after: str | None,
-    ) -> None:
-        self.never_called = tuple(name for name in record.names if name not in record.called)
-        super().__init__(record.outputs, self._explain)
-        self.inputs = Calls(
-            record.inputs, self._explain if with_inputs else _not_asked("with_inputs=True")
-        )
-        self.gradients = Calls(
-            gradients or {},
-            _not_asked("gradients=True") if gradients is None else self._explain,
-        )
-        self.output = output
-        self.stopped_after = stopped_after
-
-    def _explain(self, key: str) -> str:
-        if key in self.never_called:
-            return f"the layer {key!r} was not called in this pass. {_WHY_NEVER}"
-        parts = [known for known in self if known.startswith((f"{key}[", f"{key}."))]
-        near = parts or get_close_matches(key, self, n=3) or list(self)[:5]
-        reason = "is made of several tensors or layers" if parts else "was not captured"
-        return f"{key!r} {reason}. There is {', '.join(map(repr, near)) or 'nothing'}."
+    def __init__(self) -> None:
+        super().__init__()
+        self.inputs = Calls()
+        self.gradients = Calls()
+        self.output: Any = None
+        self.stopped_after: str | None = None
 
     def __repr__(self) -> str:
         lines = [super().__repr__()]
@@ -126,7 +105,7 @@ def capture(
     inputs: Any,
     layers: Layer | Iterable[Layer],
     *,
-    gradients: bool | Score = False,
+    gradients: bool | Callable[[Any], Tensor] = False,
     with_inputs: bool = False,
     stop_early: bool = True,
 ) -> Captured:
@@ -168,31 +147,109 @@ def capture(
         torch.Size([1, 64, 112, 112])
     """
     check_model(model)
+    if not (isinstance(gradients, bool) or callable(gradients)):
+        raise TypeError(
+            "gradients is True, False or a function from the model's output to a score, such "
+            f"as lambda output: output[:, 3].sum(); got {gradients!r}."
+        )
     model = getattr(model, "_orig_mod", model)  # the model that torch.compile was given
-    names = _names(model, layers)
-    record = _Record(model, names, with_inputs=with_inputs, with_gradients=bool(gradients))
-    with preserve_state(model), _layer_by_layer(), _grad_mode(bool(gradients)):
+    names_of = _find(model, layers)
+    recorder = _Recorder(names_of, with_inputs, bool(gradients))
+    captured = recorder.captured
+    with _prepared(model, with_gradients=bool(gradients)):
         args, kwargs = _arguments(inputs, needs_grad=bool(gradients))
-        if gradients:
-            _thaw(model)
-        output, stopped_after = None, None
-        try:
-            with record.hooks(stop_early=stop_early and not gradients):
+        output = None
+        with ExitStack() as handles:  # gone before the backward pass, which may run layers again
+            recorder.listen(handles)
+            if stop_early and not gradients:
+                _stop_when_closed(model, recorder, handles)
+            try:
                 output = model(*args, **kwargs)
-        except _Stop as stop:
-            stopped_after = stop.name
-        if not record.called:
-            asked = ", ".join(map(repr, names))
-            raise ValueError(f"the model ran without ever calling {asked}. {_WHY_NEVER}")
-        found = record.gradients(_score(output, gradients)) if gradients else None
-        output = tree_map_only(Tensor, _copy, output)
-    return Captured(
-        record,
-        gradients=found,
-        with_inputs=with_inputs,
-        output=output,
-        stopped_after=stopped_after,
-    )
+            except _Stop as stop:
+                captured.stopped_after = stop.name
+        recorder.check_calls()
+        if gradients:
+            recorder.differentiate(_score(output, gradients))
+        captured.output = tree_map_only(Tensor, _copy, output)
+    return captured
+
+
+def _find(model: nn.Module, layers: Layer | Iterable[Layer]) -> dict[nn.Module, list[str]]:
+    """Each module that was asked for, and the names under which it was."""
+    names_of: dict[nn.Module, list[str]] = {}
+    for layer in [layers] if isinstance(layers, str | nn.Module) else layers:
+        given = layer.removeprefix("_orig_mod.") if isinstance(layer, str) else layer
+        module = get_layer(model, given)
+        if isinstance(module, torch.jit.ScriptModule):
+            raise TypeError(
+                "no hook fires inside a scripted or traced model, so there is nothing to "
+                "capture. Capture from the model as it was before torch.jit."
+            )
+        name = given if isinstance(given, str) else layer_name(model, given)
+        names = names_of.setdefault(module, [])
+        names.extend([] if name in names else [name])
+    if not names_of:
+        raise ValueError("no layers were asked for. list_layers(model) lists all names.")
+    return names_of
+
+
+@dataclass
+class _Recorder:
+    """Keeps what passes through the hooks on the layers that were asked for."""
+
+    names_of: Mapping[nn.Module, list[str]]
+    with_inputs: bool
+    with_gradients: bool
+    called: set[nn.Module] = field(default_factory=set)
+    captured: Captured = field(default_factory=Captured)
+    edges: dict[str, list[GradientEdge | None]] = field(default_factory=dict)
+
+    def listen(self, handles: ExitStack) -> None:
+        """Hook every layer, after all other hooks, so that it is seen what those change."""
+        for module in self.names_of:
+            if self.with_inputs:
+                before = module.register_forward_pre_hook(self._before, with_kwargs=True)
+                handles.callback(before.remove)
+            handles.callback(module.register_forward_hook(self._after).remove)
+
+    def _before(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        given = args[0] if len(args) == 1 else args
+        for part, tensor in [*_tensors(given), *_tensors(kwargs)]:
+            self._keep(self.captured.inputs, module, part, _copy(tensor))
+
+    def _after(self, module: nn.Module, _: Any, output: Any) -> Any:
+        if self.with_gradients and isinstance(output, Tensor) and output._is_view():
+            # Autograd loses sight of this view if it is changed in place: hand on a copy.
+            output = output.clone()
+        self.called.add(module)
+        for part, tensor in _tensors(output):
+            self._keep(self.captured, module, part, _copy(tensor))
+            # Unlike the tensor, its edge in the graph stays the same when it is overwritten.
+            edge = get_gradient_edge(tensor) if tensor.requires_grad else None
+            self._keep(self.edges, module, part, edge)
+        return output
+
+    def _keep(self, where: dict[str, list[Any]], module: nn.Module, part: str, value: Any) -> None:
+        for name in self.names_of[module]:
+            where.setdefault(name + part, []).append(value)
+
+    def check_calls(self) -> None:
+        """Note which layers were never called; refuse if that is all of them."""
+        names = [
+            name for m, names in self.names_of.items() if m not in self.called for name in names
+        ]
+        if not self.called:
+            raise ValueError(f"the model never called {', '.join(map(repr, names))}. {_WHY_NEVER}")
+        for calls in (self.captured, self.captured.inputs, self.captured.gradients):
+            calls.never_called = tuple(names)
+
+    def differentiate(self, score: Tensor) -> None:
+        edges = [edge for calls in self.edges.values() for edge in calls if edge is not None]
+        found = iter(torch.autograd.grad(score, edges, allow_unused=True) if edges else ())
+        for key, calls in self.edges.items():
+            grads = [None if edge is None else next(found) for edge in calls]
+            # Copies, because autograd may hand the same memory to both branches of a sum.
+            self.captured.gradients[key] = [None if g is None else _copy(g) for g in grads]
 
 
 class _Stop(BaseException):
@@ -202,129 +259,53 @@ class _Stop(BaseException):
         self.name = name
 
 
-class _Record:
-    """Keeps what passes through the hooks on the layers that were asked for."""
+def _stop_when_closed(model: nn.Module, recorder: _Recorder, handles: ExitStack) -> None:
+    """Hook the modules after which no call can come, to stop after the last of them."""
+    names = [name for names in recorder.names_of.values() for name in names]
+    closing = {closes_with(model, name) for name in names}
+    still_open = set(closing)
+    if "" in closing:
+        return
 
-    def __init__(
-        self, model: nn.Module, names: list[str], *, with_inputs: bool, with_gradients: bool
-    ) -> None:
-        self.names = names
-        self.called: set[str] = set()
-        self.inputs: dict[str, list[Tensor]] = {}
-        self.outputs: dict[str, list[Tensor]] = {}
-        self._edges: dict[str, list[GradientEdge | None]] = {}
-        self._model = model
-        self._with_inputs = with_inputs
-        self._with_gradients = with_gradients
-        self._names_of: dict[nn.Module, list[str]] = {}
-        for name in names:
-            self._names_of.setdefault(get_layer(model, name), []).append(name)
+    def close(name: str) -> None:
+        still_open.discard(name)
+        if not still_open and len(recorder.called) == len(recorder.names_of):
+            raise _Stop(name)
 
-    @contextmanager
-    def hooks(self, *, stop_early: bool) -> Iterator[None]:
-        """Listen to the layers; registered last, so that it sees what other hooks change."""
-        with ExitStack() as handles:
-            for module in self._names_of:
-                if self._with_inputs:
-                    handles.enter_context(
-                        module.register_forward_pre_hook(self._before, with_kwargs=True)
-                    )
-                handles.enter_context(module.register_forward_hook(self._after))
-            if stop_early:
-                self._stop_when_closed(handles)
-            yield
-
-    def _stop_when_closed(self, handles: ExitStack) -> None:
-        still_open = {closes_with(self._model, name) for name in self.names}
-        if "" in still_open:
-            return
-
-        def close(name: str) -> None:
-            still_open.discard(name)
-            if not still_open and self.called.issuperset(self.names):
-                raise _Stop(name)
-
-        for name in tuple(still_open):
-            module = get_layer(self._model, name)
-            handles.enter_context(module.register_forward_hook(lambda *_, name=name: close(name)))
-
-    def _before(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        given = args[0] if len(args) == 1 else args
-        for part, tensor in [*_tensors(given), *_tensors(kwargs)]:
-            copy = _copy(tensor)
-            for name in self._names_of[module]:
-                self.inputs.setdefault(name + part, []).append(copy)
-
-    def _after(self, module: nn.Module, _: Any, output: Any) -> Any:
-        if self._with_gradients and isinstance(output, Tensor) and output._is_view():
-            # Autograd forgets this view if it is changed in place later on: hand on a copy.
-            output = output.clone()
-        self.called.update(self._names_of[module])
-        for part, tensor in _tensors(output):
-            copy = _copy(tensor)
-            # Unlike the tensor, its edge in the graph does not change with the tensor's value.
-            edge = get_gradient_edge(tensor) if tensor.requires_grad else None
-            for name in self._names_of[module]:
-                self.outputs.setdefault(name + part, []).append(copy)
-                self._edges.setdefault(name + part, []).append(edge)
-        return output
-
-    def gradients(self, score: Tensor) -> dict[str, list[Tensor | None]]:
-        edges = [edge for calls in self._edges.values() for edge in calls if edge is not None]
-        found = iter(torch.autograd.grad(score, edges, allow_unused=True) if edges else ())
-        return {
-            key: [None if edge is None else next(found) for edge in calls]
-            for key, calls in self._edges.items()
-        }
-
-
-def _names(model: nn.Module, layers: Layer | Iterable[Layer]) -> list[str]:
-    """The names of what was asked for, each once; refuses what cannot be listened to."""
-    asked = [layers] if isinstance(layers, str | nn.Module) else list(layers)
-    if not asked:
-        raise ValueError("no layers were asked for. list_layers(model) lists all names.")
-    names = []
-    for layer in asked:
-        name = layer.removeprefix("_orig_mod.") if isinstance(layer, str) else layer
-        module = get_layer(model, name)
-        if isinstance(module, torch.jit.ScriptModule):
-            raise TypeError(
-                "no hook fires inside a scripted or traced model, so there is nothing to "
-                "capture. Capture from the model as it was before torch.jit."
-            )
-        names.append(name if isinstance(name, str) else layer_name(model, module))
-    return list(dict.fromkeys(names))
+    for name in closing:
+        hook = get_layer(model, name).register_forward_hook(lambda *_, name=name: close(name))
+        handles.callback(hook.remove)
 
 
 @contextmanager
-def _layer_by_layer() -> Iterator[None]:
-    """Keep PyTorch from running several layers as one, in which case no hook fires."""
+def _prepared(model: nn.Module, *, with_gradients: bool) -> Iterator[None]:
+    """Have a model call its layers one by one, in the grad mode needed; undo it afterwards."""
     with ExitStack() as undo:
-        undo.callback(
-            torch.backends.mha.set_fastpath_enabled, torch.backends.mha.get_fastpath_enabled()
-        )
-        torch.backends.mha.set_fastpath_enabled(False)
+        undo.enter_context(preserve_state(model))
+        # PyTorch can run an attention block, or a compiled model, as one: no hook fires in it.
+        mha = torch.backends.mha
+        undo.callback(mha.set_fastpath_enabled, mha.get_fastpath_enabled())
+        mha.set_fastpath_enabled(False)
         if "torch._dynamo" in sys.modules:  # otherwise nothing is compiled, and it loads slowly
             undo.enter_context(torch.compiler.set_stance("force_eager"))
+        inference = torch.is_inference_mode_enabled() and not with_gradients
+        undo.enter_context(torch.inference_mode(inference))
+        undo.enter_context(torch.set_grad_enabled(with_gradients))
+        for parameter in model.parameters() if with_gradients else ():
+            # Frozen layers too, also where only whole numbers lead to them.
+            if not is_lazy(parameter) and parameter.dtype.is_floating_point:
+                parameter.requires_grad_()
         yield
 
 
-@contextmanager
-def _grad_mode(needs_grad: bool) -> Iterator[None]:
-    if not needs_grad:
-        with torch.no_grad():
-            yield
-    else:
-        with torch.inference_mode(False), torch.enable_grad():
-            yield
-
-
 def _arguments(inputs: Any, *, needs_grad: bool) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The model's own copy of its inputs, as positional and keyword arguments."""
+
     def own(tensor: Tensor) -> Tensor:
         copy = _copy(tensor)
-        if not needs_grad or not (copy.is_floating_point() or copy.is_complex()):
-            return copy
-        return copy.requires_grad_().clone()  # no leaf, so that it may be changed in place
+        if needs_grad and copy.dtype.is_floating_point:
+            copy = copy.requires_grad_().clone()  # not a leaf: it may be changed in place
+        return copy
 
     if isinstance(inputs, Mapping):
         return (), {name: tree_map_only(Tensor, own, value) for name, value in inputs.items()}
@@ -332,20 +313,13 @@ def _arguments(inputs: Any, *, needs_grad: bool) -> tuple[tuple[Any, ...], dict[
     return tuple(tree_map_only(Tensor, own, value) for value in args), {}
 
 
-def _thaw(model: nn.Module) -> None:
-    """Let frozen layers have gradients too, also those that no floating input leads to."""
-    for parameter in model.parameters():
-        if not is_lazy(parameter) and (parameter.is_floating_point() or parameter.is_complex()):
-            parameter.requires_grad_()
-
-
-def _score(output: Any, gradients: bool | Score) -> Tensor:
+def _score(output: Any, gradients: bool | Callable[[Any], Tensor]) -> Tensor:
     if callable(gradients):
         score = gradients(output)
         if not isinstance(score, Tensor) or score.numel() != 1:
             raise TypeError(
-                "the function given as gradients must return one number as a tensor, such as "
-                f"output[:, 3].sum(); it returned {_kind(score)}."
+                "the function given as gradients must return a tensor with one number, such "
+                f"as output[:, 3].sum(); it returned {_kind(score)}."
             )
     elif isinstance(output, Tensor) and output.ndim == 2:
         score = output.amax(dim=1).sum()
@@ -353,35 +327,31 @@ def _score(output: Any, gradients: bool | Score) -> Tensor:
         raise TypeError(
             "gradients=True takes each image's largest output and so needs a model that "
             f"returns one tensor [N, classes]; this one returned {_kind(output)}. Pass a "
-            "function instead that makes a score: gradients=lambda output: output[…].sum()."
+            "function instead: gradients=lambda output: output[…].sum()."
         )
     if not score.requires_grad:
         raise TypeError(
-            "the score has no gradient. It must be computed from the model's output by "
+            "the score has no gradient. It must follow from the model's output by "
             "differentiable steps: no detach(), item(), argmax() or torch.no_grad() on the way."
         )
     return score
 
 
 def _kind(value: Any) -> str:
-    found = f"{type(value).__name__}"
     if isinstance(value, Tensor):
-        return f"a {found} of shape {list(value.shape)}"
-    return f"{found} with {', '.join(part for part, _ in _tensors(value)) or 'no tensor'}"
+        return f"a tensor of shape {list(value.shape)}"
+    return f"{type(value).__name__} with {', '.join(p for p, _ in _tensors(value)) or 'no tensor'}"
 
 
 def _tensors(value: Any, path: str = "") -> Iterator[tuple[str, Tensor]]:
     """All tensors in nested outputs, each with the Python that leads to it."""
+    parts: dict[str, Any] = {}
     if isinstance(value, Tensor):
         yield path, value
-        return
-    parts: dict[str, Any] = {}
-    if isinstance(value, tuple) and hasattr(value, "_fields"):
+    elif isinstance(value, tuple) and hasattr(value, "_fields"):
         parts = {f".{name}": getattr(value, name) for name in value._fields}
     elif dataclasses.is_dataclass(value):
-        parts = {
-            f".{field.name}": getattr(value, field.name) for field in dataclasses.fields(value)
-        }
+        parts = {f".{item.name}": getattr(value, item.name) for item in dataclasses.fields(value)}
     elif isinstance(value, Mapping):
         parts = {f"[{key!r}]": item for key, item in value.items()}
     elif isinstance(value, list | tuple):
@@ -394,13 +364,9 @@ def _copy(tensor: Tensor) -> Tensor:
     return tensor.detach().clone()
 
 
-def _not_asked(option: str) -> Callable[[str], str]:
-    return lambda key: f"nothing is kept for {key!r}: call capture with {option}."
-
-
-def _shapes(calls: Sequence[Tensor | None]) -> str:
+def _shapes(calls: Iterable[Tensor | None]) -> str:
     """Such as `2 calls  [1, 8, 4, 4] × 2`: equal shapes in a row are counted."""
     shapes = [None if value is None else list(value.shape) for value in calls]
     runs = [(shape, len(list(run))) for shape, run in groupby(shapes)]
     text = ", ".join(f"{shape}" + (f" × {count}" if count > 1 else "") for shape, count in runs)
-    return f"{len(calls)} call{'s' if len(calls) > 1 else ''}  {text}"
+    return f"{len(shapes)} call{'s' if len(shapes) > 1 else ''}  {text}"
