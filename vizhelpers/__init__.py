@@ -18,12 +18,14 @@ if TYPE_CHECKING:
     from vizhelpers.exercises import check, hint, progress, quiz
     from vizhelpers.graph import draw_graph, module_graph
     from vizhelpers.images import denormalize, load_image, normalize
+    from vizhelpers.kernels import show_kernels, show_weight_stats, weight_stats
     from vizhelpers.layers import get_layer, list_layers
     from vizhelpers.lesson import start_lesson
     from vizhelpers.models import WeightsUnavailable, load_model
     from vizhelpers.picker import layer_picker
     from vizhelpers.pictures import describe, mosaic, new_figure, overlay, show_mosaic, to_png
     from vizhelpers.receptive import receptive_field
+    from vizhelpers.responses import part_shares, top_patches
     from vizhelpers.scenes import (
         BACKGROUNDS,
         CLASSES,
@@ -63,7 +65,12 @@ _ROOM_OF = {
     "show_budget": "budget",
     "module_graph": "graph",
     "draw_graph": "graph",
+    "weight_stats": "kernels",
+    "show_weight_stats": "kernels",
+    "show_kernels": "kernels",
     "receptive_field": "receptive",
+    "top_patches": "responses",
+    "part_shares": "responses",
     "capture": "capture",
     "mosaic": "pictures",
     "show_mosaic": "pictures",
