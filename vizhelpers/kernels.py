@@ -161,7 +161,8 @@ def weight_stats(
     Rows come in the order of the state dict: that in which the layers were declared, usually the
     one in which they run. A .safetensors file does not keep it; its rows are sorted by name.
     One tensor is held as float64 at a time, in pieces. What a tensor is, is told from names and
-    shapes; only a model can say that a matrix is an embedding or a convolution a transposed one.
+    shapes alone, so a matrix of an embedding passes for a linear layer, and a transposed
+    convolution for a plain one (its first two axes are really the other way round).
 
     Args:
         source: A model; a state dict, or a checkpoint that holds one; or the path of a
@@ -172,11 +173,9 @@ def weight_stats(
         FileNotFoundError: there is no such file.
         ValueError: the file is damaged, or holds no state dict; the message says what to do.
     """
-    special: Mapping[str, tuple[str, tuple[str, ...]]] = {}
     tensors: Iterable[tuple[str, Any]]
     notes = []
     if isinstance(source, nn.Module):
-        special = _special_layers(source)
         tensors = source.state_dict().items()
     elif isinstance(source, Mapping):
         tensors = _state_dict_in(source).items()
@@ -201,7 +200,7 @@ def weight_stats(
     shapes = {name: shape for name, (shape, _) in measured.items()}
     rows = []
     for name, (shape, numbers) in measured.items():
-        meaning, axes = special.get(name) or _meaning(name, shapes)
+        meaning, axes = _meaning(name, shapes)
         rows.append(WeightRow(name, shape, name.rpartition(".")[2], meaning, axes, *numbers))
     return WeightTable(tuple(rows), skipped, tuple(notes))
 
@@ -343,19 +342,6 @@ def _meaning(name: str, shapes: Mapping[str, tuple[int, ...]]) -> tuple[str, tup
     return words.get(kind, kind), ()
 
 
-def _special_layers(model: nn.Module) -> Mapping[str, tuple[str, tuple[str, ...]]]:
-    """Meaning and axes of weights whose shape alone would be misread."""
-    found: dict[str, tuple[str, tuple[str, ...]]] = {}
-    for name, module in model.named_modules(remove_duplicate=False):
-        key = f"{name}.weight".lstrip(".")
-        if isinstance(module, nn.Embedding):
-            found[key] = "embedding", ("entry", "feature")
-        elif isinstance(module, nn.modules.conv._ConvTransposeNd):
-            last = CONV_AXES[-len(module.kernel_size) :]
-            found[key] = "transp. conv", ("kernel_channel", "kernel_number", *last)
-    return found
-
-
 # -- as text ----------------------------------------------------------------------------------
 
 
@@ -436,9 +422,11 @@ def show_weight_stats(
         raise ValueError("there are no weights to draw in this table; choose tensors with names=…")
     shown, left_out = rows[:max_rows], len(rows) - max_rows
     notes = ["each hill is drawn to its own height; the line below it is mean ± std"]
-    reach, beyond = _reach(shown)
-    if beyond:
-        notes.append(f"up to {beyond:.1%} of a row's values lie beyond the axis")
+    # A single far value would press all hills into lines.
+    far = max([0.0, *(max(-row.min, row.max) for row in shown if row.count > row.nonfinite)])
+    reach = min(far, 7 * max([0.0, *(row.std for row in shown if row.std > 0)])) or far or 1.0
+    if far > reach:
+        notes.append(f"values up to {far:.3g} lie beyond the axis")
     if left_out > 0:
         notes.append(f"only the first {max_rows} of {len(rows)} tensors")
     width, height = 900, 20 * len(shown) + 110
@@ -453,27 +441,6 @@ def show_weight_stats(
     ax.set_xlabel("; ".join(notes), fontsize=8, color=MUTED)
     figure.text(8 / width, 1 - 8 / height, title or "weights", fontsize=11, va="top")
     return figure
-
-
-def _reach(rows: Sequence[WeightRow]) -> tuple[float, float]:
-    """How far the axis goes, and the largest share of a row that lies beyond.
-
-    A few far values would press everything else into a line, so up to 0.1 % may lie outside.
-    """
-    near, far = 0.0, 0.0
-    for row in rows:
-        counts, edges = row.histogram
-        outer = np.maximum(np.abs(edges[:-1]), np.abs(edges[1:]))
-        order = np.argsort(outer)
-        inside = np.cumsum(counts[order]) >= 0.999 * counts.sum()
-        near, far = max(near, outer[order][inside.argmax()]), max(far, abs(row.min), abs(row.max))
-    if not near or near > 0.7 * far:
-        return far or 1.0, 0.0
-    beyond = max(
-        float(counts[(edges[:-1] > near) | (edges[1:] < -near)].sum() / max(counts.sum(), 1))
-        for counts, edges in (row.histogram for row in rows)
-    )
-    return near, beyond
 
 
 def _draw_hills(ax: Axes, rows: Sequence[WeightRow], reach: float) -> None:
@@ -554,11 +521,7 @@ def _kernels(weight: ArrayLike | Tensor) -> NDArray[np.float32]:
     if array.dtype.kind not in "biuf":
         raise TypeError("weight must be a tensor or an array of real numbers: layer.weight, say.")
     if array.ndim not in (2, 4) or not array.size:
-        hint = {
-            1: " A bias or a BatchNorm's weight is a row of numbers: try a histogram.",
-            3: " Of a Conv1d: weight[:, :, None].",
-            5: " Of a Conv3d, choose a depth: weight[:, :, 0].",
-        }.get(array.ndim, "")
+        hint = " Of a Conv1d: weight[:, :, None]." if array.ndim == 3 else ""
         raise ValueError(
             f"weight must be [out, in, height, width] or [out, in], not {list(array.shape)}.{hint}"
         )
