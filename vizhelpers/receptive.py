@@ -30,7 +30,7 @@ _SUMS = {"mean", "sum", "amax", "amin"}
 # They leave positions alone, although PyTorch does not tag them as pointwise. They are only
 # trusted where height and width stay the same.
 _STAYS = {"_prelu_kernel", "_to_copy", "alias", "cat", "channel_shuffle", "detach", "hardswish"}
-_STAYS |= {"slice", "split", "split_with_sizes"} | _SUMS
+_STAYS |= {"slice", "split", "split_with_sizes", "view"} | _SUMS
 
 
 @dataclass(frozen=True)
