@@ -71,6 +71,11 @@ def agrees(model: nn.Module, layer: str, shape: tuple[int, ...]) -> ReceptiveFie
     return field
 
 
+@pytest.fixture(scope="module")
+def alexnet() -> nn.Module:
+    return torchvision.models.alexnet()
+
+
 @pytest.mark.parametrize(
     ("layer", "size", "stride"),
     [
@@ -84,8 +89,10 @@ def agrees(model: nn.Module, layer: str, shape: tuple[int, ...]) -> ReceptiveFie
         ("features.12", 195, 32),
     ],
 )
-def test_alexnet_has_the_published_values(layer: str, size: int, stride: int) -> None:
-    field = receptive_field(torchvision.models.alexnet(), layer, (1, 3, 224, 224))
+def test_alexnet_has_the_published_values(
+    alexnet: nn.Module, layer: str, size: int, stride: int
+) -> None:
+    field = receptive_field(alexnet, layer, (1, 3, 224, 224))
     assert (field.size, field.stride) == ((size, size), (stride, stride))
 
 
