@@ -252,7 +252,8 @@ def part_shares(patches: TopPatches, parts: Tensor, labels: Tensor) -> PartShare
     (Luo et al., "Understanding the Effective Receptive Field", 2016, arXiv:1701.04128).
     Compared with the share of pixels that the part covers, this tells whether a channel
     responds to the part. It is found on these scenes: a claim about the network should be
-    checked on others, by `part_shares(…).share(channel, part)`.
+    checked on others, by `part_shares(…).share(channel, part)`. And it rules out chance only:
+    a channel for dark dots on white finds eyes, too.
 
     Args:
         patches: From `top_patches`.
