@@ -303,7 +303,7 @@ def test_zeros_are_written() -> None:
     assert "75.0%" in [text.get_text() for text in ax.texts]
 
 
-WEIGHT = torch.randn(6, 5, 3, 3, generator=torch.Generator().manual_seed(0))
+WEIGHT = torch.randn(6, 5, 3, 3, generator=torch.Generator().manual_seed(0)) / 10
 
 
 def test_planes_of_one_kernel_on_the_layers_scale() -> None:
@@ -315,6 +315,8 @@ def test_planes_of_one_kernel_on_the_layers_scale() -> None:
         assert f"kernel {channel} of 6" in mosaic.get_title("left")
         assert beside.get_xlim() == pytest.approx((-reach, reach))
         assert len(beside.patches) == 2
+        stds = [f"std {values.std():.4f}" for values in (WEIGHT, WEIGHT[channel])]
+        assert [text.get_text().split(": ")[1] for text in beside.texts] == stds
     assert "conv  [6, 5, 3, 3]" in [text.get_text() for text in figure.texts]
 
 

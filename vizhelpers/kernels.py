@@ -567,12 +567,12 @@ def _draw_distribution(
     edges = np.linspace(-reach, reach, 62 if values[0].size >= 300 else 22)
     shares = [np.histogram(finite, edges)[0] / max(finite.size, 1)]
     ax.stairs(shares[0], edges, fill=True, color="0.75")
-    words = [f"whole layer: std {_number(float(finite.std()))}"]
+    words = [f"whole layer: std {_number(_std(finite))}"]
     if channel is not None:
         shares.append(np.histogram(values[channel], edges)[0] / values[channel].size)
         ax.stairs(shares[1], edges, color=CHOSEN)
         what = "row" if values.ndim == 2 else "kernel"
-        words.append(f"{what} {channel}: std {_number(float(values[channel].std()))}")
+        words.append(f"{what} {channel}: std {_number(_std(values[channel]))}")
     for down, (text, colour) in enumerate(zip(words, (MUTED, CHOSEN), strict=False)):
         ax.text(0, 1.1 - 0.06 * down, text, transform=ax.transAxes, fontsize=9, color=colour)
     ax.set(xlim=(-reach, reach), yticks=[], ylim=(0, None), xticks=[-reach, 0, reach])
@@ -580,3 +580,8 @@ def _draw_distribution(
     ax.set_xlabel("value of a weight", fontsize=9)
     ax.set_ylabel("share of the weights", fontsize=9)
     ax.spines[["top", "left", "right"]].set_visible(False)
+
+
+def _std(values: NDArray[np.float32]) -> float:
+    """As in the table."""
+    return float(values.std(ddof=1, dtype=np.float64)) if values.size > 1 else nan
