@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import nn
 
-from vizhelpers import draw_scene, draw_two, load_scenes
+from vizhelpers import draw_scene, draw_two, load_model, load_scenes
 from vizhelpers.scenes import CLASSES
 
 
@@ -187,6 +187,66 @@ def mend() -> Answers:
     )
 
 
+def plane() -> Answers:
+    weight = load_model("vgg11").features[3].weight.detach()
+    asked = weight[10, 5]
+    untrained = load_model("vgg11", weights=None).features[3].weight
+    return Answers(
+        right=[asked, asked.clone().double(), weight[10:11, 5:6], nn.Parameter(asked)],
+        wrong=[
+            ("kernel", weight[10]),
+            ("column", weight[:, 5]),
+            ("swapped", weight[5, 10]),
+            ("from_one", weight[9, 4]),
+            ("turned", asked.T),
+            ("flipped", asked.flip(0, 1)),
+            ("untrained", untrained[10, 5]),
+            ("shape", weight),
+            ("shape", asked.flatten()),
+            ("other", weight[0, 0]),
+            ("other", torch.full((3, 3), float("nan"))),
+            ("other", torch.zeros(3, 3, dtype=torch.bool)),
+        ],
+        kind=[[10, 5], asked.numpy(), "weight[10, 5]", (10, 5)],
+    )
+
+
+def twins() -> Answers:
+    return Answers(
+        right=[[2, 8], (8, 2), [torch.tensor(2), 8.0], list(divmod(40, 16))],
+        wrong=[
+            ("product", [6, 15]),
+            ("opposite", [2, 3]),
+            ("untrained", [2, 7]),
+            ("itself", [4, 4]),
+            ("range", [2, 16]),
+            ("range", [-1, 3]),
+            ("numbers", [2]),
+            ("numbers", [2, 8, 9]),
+            ("numbers", [2.5, 8]),
+            ("numbers", ["2", "8"]),
+            ("other", [0, 1]),
+        ],
+        kind=[40, "2, 8", {2, 8}, torch.tensor([2, 8])],
+    )
+
+
+def part() -> Answers:
+    return Answers(
+        right=["window of a rocket", " Window of a Rocket "],
+        wrong=[
+            ("half", "window"),
+            ("half", "rocket"),
+            ("object", "window of a house"),
+            ("part", "body of a rocket"),
+            ("other", "wheel of a car"),
+            ("other", "background"),
+            ("unknown", "window of the rocket"),
+        ],
+        kind=[20, ["window", "rocket"], torch.zeros(64)],
+    )
+
+
 ANSWERS: dict[str, Callable[[], Answers]] = {
     "00.swap": swap,
     "00.share": share,
@@ -200,4 +260,10 @@ ANSWERS: dict[str, Callable[[], Answers]] = {
     "01.q1": quiz_answers("b", "a", "c"),
     "01.q2": quiz_answers("c", "a", "b"),
     "01.q3": quiz_answers("a", "b", "c"),
+    "02.plane": plane,
+    "02.twins": twins,
+    "02.part": part,
+    "02.q1": quiz_answers("c", "a", "b"),
+    "02.q2": quiz_answers("a", "b", "c"),
+    "02.q3": quiz_answers("b", "a", "c"),
 }
