@@ -598,11 +598,11 @@ def test_a_class_without_source_keeps_every_call() -> None:
 
 def test_where_a_layer_is_closed() -> None:
     resnet = load_model("resnet18", weights=None)
-    assert closes_with(resnet, "layer1.0.conv2") == "layer1.0.conv2"
-    assert closes_with(resnet, "layer1.0.relu") == "layer1.0"
-    assert closes_with(resnet, "") == ""
-    assert closes_with(SharedRelu(), "relu") == ""
-    assert closes_with(Residual(), "layer1.1.relu") == "layer1.1"
+    assert closes_with(resnet, ["layer1.0.conv2"]) == {"layer1.0.conv2"}
+    assert closes_with(resnet, ["layer1.0.relu"]) == {"layer1.0"}
+    assert closes_with(resnet, [""]) == {""}
+    assert closes_with(SharedRelu(), ["relu"]) == {""}
+    assert closes_with(Residual(), ["layer1.1.relu"]) == {"layer1.1"}
 
 
 # ---- Nothing is left behind ----------------------------------------------------------------

@@ -10,7 +10,8 @@ from __future__ import annotations
 import ast
 import inspect
 import textwrap
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from functools import cache
 from types import CodeType
 from typing import Any
@@ -26,31 +27,34 @@ _MAY_HOLD_LAYERS = (list, tuple, dict, set, nn.Module)
 _UNKNOWN = (("", False),)
 
 
-def closes_with(model: nn.Module, name: str) -> str:
-    """Find the module after whose end a layer cannot be called again in a forward pass.
+def closes_with(model: nn.Module, names: Iterable[str]) -> set[str]:
+    """Find the modules after whose end no layer of these can be called again in the pass.
 
-    That is the layer itself, if on the way down to it every module calls the next one in
-    one place, outside of loops. Where that is not plain from the source, it is the module
-    that makes the calls: a residual block for the ReLU that it uses twice. Calls that come
-    from elsewhere, say from a global variable or from a hook, are not seen.
+    For one layer that is the layer itself, if on the way down to it every module calls the
+    next one in one place, outside of loops. Where that is not plain from the source, it is
+    the module that makes the calls: a residual block for the ReLU that it uses twice. Calls
+    that come from elsewhere, say from a global variable or from a hook, are not seen.
 
     Args:
         model: Any module.
-        name: A layer's dotted name.
+        names: Dotted names of its layers.
 
     Returns:
-        A dotted name; `""`, the model itself, if the pass has to run to its end.
+        Dotted names, with `""`, the model itself, if the pass has to run to its end.
     """
     modules = dict(model.named_modules(remove_duplicate=False))
-    if sum(module is modules[name] for module in modules.values()) > 1:
-        return ""
-    closing = path = name
-    while path:
-        owner, _, child = path.rpartition(".")
-        if not _calls_once(modules[owner], child):
-            closing = owner
-        path = owner
-    return closing
+    places = Counter(map(id, modules.values()))
+    calls_once = cache(_calls_once)  # for this pass only: a model may be changed
+    found = set()
+    for name in names:
+        closing = path = name if places[id(modules[name])] == 1 else ""
+        while path:
+            owner, _, child = path.rpartition(".")
+            if not calls_once(modules[owner], child):
+                closing = owner
+            path = owner
+        found.add(closing)
+    return found
 
 
 def _calls_once(owner: nn.Module, child: str) -> bool:
@@ -86,15 +90,20 @@ def _uses(cls: type[nn.Module]) -> _Uses:
     uses: _Uses = {}
     methods = ["forward"]
     for method in methods:
-        for name, once in _references(inspect.getattr_static(cls, method)):
-            own = inspect.getattr_static(cls, name, None)
-            inherited = own is not None and own is inspect.getattr_static(nn.Module, name, None)
+        for name, once in _references(_look_up(cls, method)):
+            own = _look_up(cls, name)
+            inherited = own is not None and own is _look_up(nn.Module, name)
             if not name or (inherited and name not in _HARMLESS):
                 return {}
             if own is not None and not inherited and name not in methods:
                 methods.append(name)
             uses.setdefault(name, []).append((method, once))
     return uses
+
+
+def _look_up(cls: type, name: str) -> Any:
+    """What a class holds under a name, as it is: a property, not its value."""
+    return next((vars(base)[name] for base in cls.__mro__ if name in vars(base)), None)
 
 
 def _references(attribute: Any) -> tuple[tuple[str, bool], ...]:

@@ -177,9 +177,11 @@ def capture(
 def _find(model: nn.Module, layers: Layer | Iterable[Layer]) -> dict[nn.Module, list[str]]:
     """Each module that was asked for, and the names under which it was."""
     names_of: dict[nn.Module, list[str]] = {}
+    modules = dict(model.named_modules(remove_duplicate=False))  # once: it is not for free
     for layer in [layers] if isinstance(layers, str | nn.Module) else layers:
         given = layer.removeprefix("_orig_mod.") if isinstance(layer, str) else layer
-        module = get_layer(model, given)
+        module = modules.get(given) if isinstance(given, str) else None
+        module = module or get_layer(model, given)
         if isinstance(module, torch.jit.ScriptModule):
             raise TypeError(
                 "no hook fires inside a scripted or traced model, so there is nothing to "
@@ -262,18 +264,19 @@ class _Stop(BaseException):
 def _stop_when_closed(model: nn.Module, recorder: _Recorder, handles: ExitStack) -> None:
     """Hook the modules after which no call can come, to stop after the last of them."""
     names = [name for names in recorder.names_of.values() for name in names]
-    closing = {closes_with(model, name) for name in names}
-    still_open = set(closing)
+    closing = closes_with(model, names)
     if "" in closing:
         return
+    still_open = set(closing)
 
     def close(name: str) -> None:
         still_open.discard(name)
         if not still_open and len(recorder.called) == len(recorder.names_of):
             raise _Stop(name)
 
+    modules = dict(model.named_modules(remove_duplicate=False))
     for name in closing:
-        hook = get_layer(model, name).register_forward_hook(lambda *_, name=name: close(name))
+        hook = modules[name].register_forward_hook(lambda *_, name=name: close(name))
         handles.callback(hook.remove)
 
 
