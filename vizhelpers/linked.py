@@ -1,0 +1,448 @@
+"""Linked view: from a tile of a mosaic to its map, its strongest unit and what that unit sees.
+
+Belongs here: the picture of one unit (`show_unit`, a pure function) and the widget in which a
+reader points at maps and at units. Where the maps and the receptive field come from is up to
+whoever calls: this room runs no network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cache
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import anywidget
+import ipywidgets
+import matplotlib
+import numpy as np
+import traitlets
+from numpy.typing import ArrayLike
+from PIL import Image, ImageDraw, ImageFont, ImageOps
+from torch import Tensor
+
+from vizhelpers import pictures
+from vizhelpers.pictures import DPI, NORMAL, SMALL, Floats, Limits, Picture, PictureAxes
+from vizhelpers.receptive import Box, Pair, ReceptiveField
+
+# In screen pixels: the longer side of a panel, of what is enlarged and of a mosaic; gaps.
+PANEL, CUT, MOSAIC, GAP, EDGE, TOP = 256, 96, 340, 24, 8, 46
+HERE = Path(__file__).parent
+
+
+def show_unit(
+    image: ArrayLike | Tensor,
+    maps: ArrayLike | Tensor,
+    channel: int,
+    *,
+    position: Pair | None = None,
+    field: ReceptiveField | None = None,
+    title: str = "",
+) -> Image.Image:
+    """Draw one map over the image, mark a unit in it, and show what that unit sees.
+
+    On the left the map covers a grey copy of the image. Every value is a block, and the colours
+    have one scale for all maps, centred on zero where any value is negative. On the right the
+    unit's receptive field is framed in the image itself; below, what lies inside is enlarged.
+    Drawn with Pillow, several times as fast as Matplotlib.
+
+    Args:
+        image: [3, H, W] in [0, 1]; a network's input goes through `denormalize` first.
+        maps: [C, h, w], what one layer makes of this image.
+        channel: Which of the maps.
+        position: Row and column of the unit; by default where the map's value is largest.
+        field: What the layer's units see, from `receptive_field`; without it, only the map is
+            explained.
+        title: Stands above, before the channel.
+
+    Returns:
+        The picture. A notebook cell that ends with it shows it.
+
+    Raises:
+        TypeError: the image or the maps are no numbers.
+        ValueError: a shape or range that does not fit; there is no such channel or position;
+            the field belongs to other maps or to an image of another size.
+    """
+    advice = "A network's input needs denormalize(image), an optimised image .clamp(0, 1)."
+    pixels = pictures._unit_range(pictures._shaped(image, "image", 3), "image", advice)
+    stack = _stack(maps)
+    spot = _spot(stack, channel, position)
+    if field is not None:
+        _check_field(field, stack.shape[1:], pixels.shape[1:])
+    photo = Image.fromarray((255 * pixels).round().astype(np.uint8).transpose(1, 2, 0))
+    panel = ImageOps.contain(photo, (PANEL, PANEL), Image.Resampling.BOX)
+    limits = pictures._limits(stack, None, None, None)
+    cells = Image.fromarray(_coloured(stack[channel], limits)).resize(panel.size, 0)
+    covered = Image.blend(panel.convert("L").convert("RGB"), cells, 0.7)
+
+    right, below = EDGE + panel.width + GAP, TOP + panel.height + 12
+    sheet = Image.new("RGB", (right + panel.width + EDGE, below + CUT + EDGE), "white")
+    pen = ImageDraw.Draw(sheet)
+    pen.text((EDGE, 6), f"{title}  channel {channel}".strip(), "black", _font(NORMAL))
+    shape = " × ".join(map(str, stack.shape[1:]))
+    _write(pen, EDGE, TOP - 18, f"its map, {shape}, over the image")
+    sheet.paste(covered, (EDGE, TOP))
+    sheet.paste(panel, (right, TOP))
+    _draw_scale(sheet, pen, below, panel.width, limits)
+    if spot is None:
+        pen.text((EDGE + 8, TOP + 6), _emptiness(stack[channel]), "white", _font(NORMAL))
+    else:
+        cell = (*spot, spot[0] + 1, spot[1] + 1)
+        _frame(pen, cell, stack.shape[1:], (EDGE, TOP, *panel.size))
+    if spot is None or field is None:
+        _write(pen, right, TOP - 18, "the image")
+        return sheet
+    _write(pen, right, TOP - 18, "what the marked unit sees")
+    box = field.box(*spot)
+    _frame(pen, box, pixels.shape[1:], (right, TOP, *panel.size))
+    top, left, bottom, end = box
+    if top < bottom and left < end:  # a unit at the edge may see nothing but padding
+        cut = photo.crop((left, top, end, bottom))
+        cut = ImageOps.contain(cut, (CUT, CUT), Image.Resampling.BOX)
+        sheet.paste(cut, (right, below))
+        words = f"{bottom - top} × {end - left} pixels,\nenlarged"
+        _write(pen, right + cut.width + EDGE, below, words)
+    return sheet
+
+
+def _stack(maps: ArrayLike | Tensor) -> Floats:
+    array = pictures._numbers(maps)
+    if array.ndim != 3 or array.size == 0:
+        hint = " Choose one image's maps: maps[0]." if array.ndim == 4 else ""
+        raise ValueError(f"maps must have the shape [C, h, w], not {list(array.shape)}.{hint}")
+    return array
+
+
+def _spot(maps: Floats, channel: int, position: Pair | None) -> Pair | None:
+    """The position, or that of the largest value; None in a map where nothing stands out."""
+    if not 0 <= channel < len(maps):
+        raise ValueError(f"there are channels 0 to {len(maps) - 1}, not {channel}.")
+    rows, columns = maps.shape[1:]
+    if position is not None:
+        if not (0 <= position[0] < rows and 0 <= position[1] < columns):
+            raise ValueError(f"a map of {rows} × {columns} values has no unit {position}.")
+        return position
+    if _emptiness(maps[channel]):
+        return None
+    known = np.where(np.isfinite(maps[channel]), maps[channel], -np.inf)
+    return divmod(int(known.argmax()), columns)
+
+
+def _emptiness(values: Floats) -> str:
+    """Why nothing stands out in a map, if that is so."""
+    if not np.isfinite(values).any():
+        return "no finite value"
+    return "" if values.any() else "zero everywhere"
+
+
+def _check_field(field: ReceptiveField, maps: Sequence[int], image: Sequence[int]) -> None:
+    if (field.map_shape, field.image_shape) != (tuple(maps), tuple(image)):
+        raise ValueError(
+            f"the field belongs to maps of {field.map_shape} values of an image of "
+            f"{field.image_shape} pixels; these are {tuple(maps)} and {tuple(image)}."
+        )
+
+
+def _sentence(maps: Floats, channel: int, spot: Pair | None, field: ReceptiveField | None) -> str:
+    values = maps[channel]
+    if spot is None:
+        return f"Channel {channel} of {len(maps)}: {_emptiness(values)}, no strongest unit."
+    row, column = spot
+    strongest = " (its strongest)" if spot == _spot(maps, channel, None) else ""
+    value, zeros = pictures._number(float(values[spot])), 100 * (values == 0).mean()
+    text = f"Channel {channel} of {len(maps)}: {value} at row {row}, column {column}{strongest}"
+    if field is not None:
+        top, left, bottom, right = field.box(row, column)
+        text += f", which sees pixel rows {top}–{bottom - 1}, columns {left}–{right - 1}"
+    return f"{text}; {zeros:.0f} % of the map is zero."
+
+
+# -- drawing ----------------------------------------------------------------------------------
+
+
+def _coloured(values: Floats, limits: Limits) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    """Bytes [h, w, 3]; grey where a value is not finite."""
+    colours = pictures._colours(None, limits).with_extremes(bad="0.75")
+    scaled = (values - limits.low) / (limits.high - limits.low)
+    return colours(np.ma.masked_invalid(scaled), bytes=True)[:, :, :3]
+
+
+def _draw_scale(
+    sheet: Image.Image, pen: ImageDraw.ImageDraw, top: int, width: int, limits: Limits
+) -> None:
+    """The colour bar, with its ends named, and zero where it is in the middle."""
+    ramp = np.linspace(limits.low, limits.high, width, dtype=np.float32)[None]
+    bar = Image.fromarray(_coloured(ramp, limits)).resize((width, 12))
+    sheet.paste(bar, (EDGE, top))
+    _write(pen, EDGE, top + 16, pictures._number(limits.low))
+    _write(pen, EDGE + width, top + 16, pictures._number(limits.high), "ra")
+    if limits.signed:
+        _write(pen, EDGE + width // 2, top + 16, "0", "ma")
+    _write(pen, EDGE, top + 36, "one scale for all maps")
+
+
+def _frame(pen: ImageDraw.ImageDraw, box: Box, shape: Sequence[int], place: Box) -> None:
+    """A white line between black ones around a box of an array drawn at a place."""
+    x, y, width, height = place
+    down, across = height / shape[0], width / shape[1]
+    left, top = x + round(box[1] * across), y + round(box[0] * down)
+    right, bottom = x + round(box[3] * across) - 1, y + round(box[2] * down) - 1
+    for grow, colour in ((3, "black"), (2, "white"), (1, "white"), (0, "black")):
+        outer = (left - grow, top - grow, right + grow, bottom + grow)
+        pen.rectangle(outer, outline=colour)
+
+
+def _write(pen: ImageDraw.ImageDraw, x: int, y: int, text: str, anchor: str | None = None) -> None:
+    pen.text((x, y), text, "black", _font(SMALL), anchor)
+
+
+@cache
+def _font(points: int) -> ImageFont.FreeTypeFont:
+    """The letters of all other pictures."""
+    path = Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")
+    return ImageFont.truetype(path, points * DPI / 72)
+
+
+def _draw_mosaic(maps: Floats, title: str, max_tiles: int) -> tuple[bytes, dict[str, float]]:
+    """A mosaic as a PNG, and where its tiles lie, in pixels."""
+    left, width = 36, 36 + MOSAIC + EDGE
+    figure = Picture(figsize=(width / DPI, width / DPI), dpi=DPI)
+    ax = figure.add_axes((0, 0, MOSAIC / width, MOSAIC / width), axes_class=PictureAxes)
+    tiles = pictures._fit(maps[:max_tiles], None, ax)[1]
+    pictures.show_mosaic(maps, ax=ax, title=title, colorbar=False, max_tiles=max_tiles)
+    # The tiles rarely fill the room they were given: now the figure is fitted around them.
+    high, wide = tiles.size
+    notes = ax.get_xlabel().split("\n") if ax.get_xlabel() else []
+    words = [9 * len(ax.get_title("left")), *(7 * len(note) for note in notes)]
+    width = left + max(wide, *words) + EDGE
+    bottom = EDGE + pictures.LINE * len(notes)
+    height = TOP + high + bottom
+    figure.set_size_inches(width / DPI, height / DPI)
+    ax.set_position((left / width, bottom / height, wide / width, high / height))
+    # The first tile, the one beside it and the one below, whether there are such or not.
+    corners = [tiles.box(index)[:2] for index in (0, 1, tiles.columns)]
+    (x, y), (beside, _), (_, under) = ax.transData.transform(corners)
+    grid = {"left": x, "top": height - y, "across": beside - x, "down": y - under}
+    grid |= {"width": tiles.width, "height": tiles.height}
+    grid |= {"columns": tiles.columns, "count": tiles.count}
+    return pictures.to_png(figure), grid
+
+
+# -- the widget -------------------------------------------------------------------------------
+
+
+def linked_view(
+    image: ArrayLike | Tensor,
+    maps: ArrayLike | Tensor | Callable[[str], Any],
+    *,
+    field: ReceptiveField | None = None,
+    layers: Sequence[str] | None = None,
+    title: str = "",
+    max_tiles: int = 100,
+) -> LinkedView:
+    """Make a mosaic of maps to point at, with the picture of `show_unit` beside it.
+
+    Pointing at a tile shows its map, its strongest unit and what that unit sees; pointing into
+    the map shows another of its units. A click or an arrow key keeps the choice, a second click
+    or Escape lets go of it. The number box does the same without a mouse.
+
+    Args:
+        image: [3, H, W] in [0, 1], the image that the maps belong to.
+        maps: [C, h, w], what one layer makes of the image; with ``layers``, a function of a
+            layer's name that returns such maps, or a pair of maps and receptive field.
+        field: What the layer's units see, from `receptive_field`.
+        layers: Names to choose from, where ``maps`` is a function.
+        title: Stands above the mosaic; with ``layers``, the chosen name does.
+        max_tiles: How many tiles the mosaic shows; the number box reaches the others.
+
+    Returns:
+        The view. A notebook cell that ends with it shows it.
+
+    Raises:
+        TypeError: ``maps`` is no function although there are ``layers``, or the other way round.
+        ValueError: there are no layers; or, without ``layers``, what `show_unit` refuses.
+    """
+    if callable(maps) != (layers is not None):
+        raise TypeError("maps must be a function where layers are given, and only there.")
+    if layers is not None and not layers:
+        raise ValueError("there are no layers to choose from.")
+    source = maps if callable(maps) else lambda _: (maps, field)
+    view = LinkedView(image, source, layers or [title], max_tiles)
+    if layers is None and view.last_error is not None:
+        raise view.last_error
+    return view
+
+
+class _Pointable(anywidget.AnyWidget):  # type: ignore[misc]
+    """A picture of cells: pointing at one chooses it, a click or a key keeps it.
+
+    The browser sends nothing new before Python has answered: of many cells that the mouse
+    passes, only the last one is drawn.
+    """
+
+    _esm = (HERE / "linked.js").read_text(encoding="utf-8")
+    _css = "".join(
+        (HERE / f"{name}.css").read_text(encoding="utf-8") for name in ("picker", "linked")
+    )
+    png = traitlets.Bytes().tag(sync=True)
+    alt = traitlets.Unicode().tag(sync=True)
+    label = traitlets.Unicode().tag(sync=True)
+    grid = traitlets.Dict().tag(sync=True)
+    chosen = traitlets.Int(-1).tag(sync=True)
+    home = traitlets.Int(None, allow_none=True).tag(sync=True)  # chosen when nothing is kept
+    kept = traitlets.Bool().tag(sync=True)
+
+
+class LinkedView:
+    """A mosaic to point at, the picture of one unit, and a line of text about it.
+
+    May be driven from Python as well, with or without a browser. What goes wrong while drawing
+    is said in the text line and kept in ``last_error``. Made by `linked_view`.
+
+    Attributes:
+        layer: The layer whose maps are shown.
+        channel: The channel that is shown.
+        position: Row and column of the marked unit; None in a map where nothing stands out.
+    """
+
+    def __init__(
+        self,
+        image: ArrayLike | Tensor,
+        maps_of: Callable[[str], Any],
+        layers: Sequence[str],
+        max_tiles: int,
+    ) -> None:
+        self.layer, self.channel = layers[0], 0
+        self.position: Pair | None = None
+        self.last_error: Exception | None = None
+        self._image, self._maps_of, self._max_tiles = image, maps_of, max_tiles
+        self._maps, self._field = np.zeros((0, 0, 0), dtype=np.float32), None
+        self.layers = ipywidgets.Dropdown(options=list(layers), description="Layer")
+        self.number = ipywidgets.IntText(description="Channel")
+        self.mosaic, self.unit = _Pointable(label="Channel"), _Pointable(label="Unit of the map")
+        self.status = ipywidgets.HTML()
+        self.widget = self._arrange()
+        self._load(self.layer)
+        self.layers.observe(lambda change: self._load(change["new"]), "value")
+        self.number.observe(self._on_number, "value")
+        self.mosaic.observe(self._on_tile, "chosen")
+        self.unit.observe(self._on_cell, "chosen")
+
+    @property
+    def picture(self) -> bytes:
+        """The PNG of `show_unit` that is shown."""
+        return self.unit.png
+
+    def choose(self, channel: int, position: Pair | None = None) -> None:
+        """Show a channel and a unit of its map, by default its strongest.
+
+        Raises:
+            ValueError: there is no such channel or position.
+        """
+        _spot(self._maps, channel, position)
+        self._show(channel, position)
+
+    def __repr__(self) -> str:
+        where = f" of {self.layer}" if self.layer else ""
+        return f"<LinkedView: channel {self.channel}{where} shown>"
+
+    def _repr_mimebundle_(self, **options: Any) -> dict[str, Any]:
+        # The text is all that a page without a kernel shows.
+        return {**self.widget._repr_mimebundle_(**options), "text/plain": repr(self)}
+
+    def _arrange(self) -> ipywidgets.Widget:
+        hint = ipywidgets.HTML("Point at a tile, or into its map; a click keeps it.")
+        controls = [self.layers] if len(self.layers.options) > 1 else []
+        above = ipywidgets.Box([*controls, self.number, hint])
+        below = ipywidgets.Box([self.mosaic, self.unit])
+        whole = ipywidgets.VBox([above, self.status, below])
+        for widget, name in (
+            (whole, "linked-view"),
+            (above, "linked-controls"),
+            (hint, "layer-picker-count"),
+            (self.status, "layer-picker-status"),
+            (below, "linked-pictures"),
+            (self.unit, "linked-unit"),
+        ):
+            widget.add_class(name)
+        return whole
+
+    # Each sees whether what it is told is shown already, so that no change causes another.
+
+    def _on_number(self, change: dict[str, Any]) -> None:
+        if change["new"] != self.channel:
+            self.mosaic.kept = True  # or the mouse would choose another on its way to the map
+            self._show(change["new"], None)
+
+    def _on_tile(self, change: dict[str, Any]) -> None:
+        if change["new"] != self.channel:
+            self._show(change["new"], None)
+
+    def _on_cell(self, change: dict[str, Any]) -> None:
+        spot = divmod(change["new"], self._maps.shape[2]) if change["new"] >= 0 else None
+        if spot != self.position:
+            self._show(self.channel, spot)
+
+    def _load(self, layer: str) -> None:
+        """Show another layer's maps, beginning with the one that has the largest value."""
+        try:
+            made = self._maps_of(layer)
+            maps, field = made if isinstance(made, tuple) else (made, None)
+            maps = _stack(maps)
+            channel = int(np.where(np.isfinite(maps), maps, -np.inf).max(axis=(1, 2)).argmax())
+            show_unit(self._image, maps, channel, field=field)  # refuses what does not fit
+            png, grid = _draw_mosaic(maps, layer, self._max_tiles)
+        except Exception as error:  # raised in a callback, it would be lost
+            self._fail(error, layer)
+            return
+        self.layer, self._maps, self._field = layer, maps, field
+        with self.mosaic.hold_sync():
+            self.mosaic.png, self.mosaic.grid, self.mosaic.kept = png, grid, False
+            self.mosaic.alt = f"{len(maps)} maps of {layer}".strip()
+        self._show(channel, None)
+
+    def _show(self, channel: int, position: Pair | None) -> None:
+        """Draw one unit, or say why that failed. The text comes last: it means "done"."""
+        maps, field = self._maps, self._field
+        try:
+            spot, home = (_spot(maps, channel, place) for place in (position, None))
+            drawn = show_unit(
+                self._image, maps, channel, position=spot, field=field, title=self.layer
+            )
+        except Exception as error:
+            self._fail(error, f"channel {channel}")
+            return
+        self.last_error, self.channel, self.position = None, channel, spot
+        text = _sentence(maps, channel, spot, field)
+        self.number.value = self.mosaic.chosen = channel
+        with self.unit.hold_sync():
+            self.unit.png, self.unit.alt = pictures.to_png(drawn), text
+            self.unit.grid = _cells(drawn, *maps.shape[1:])
+            self.unit.kept = self.unit.kept and position is not None
+            self.unit.home, self.unit.chosen = (_index(place, maps) for place in (home, spot))
+        self._say(text)
+
+    def _fail(self, error: Exception, what: str) -> None:
+        self.last_error = error
+        still = f" (The picture is still that of channel {self.channel}.)" if self.picture else ""
+        text = f"{what} could not be drawn. {type(error).__name__}: {error}{still}"
+        self._say(text, kind="problem")
+
+    def _say(self, text: str, kind: str = "caption") -> None:
+        """Write the line of text; its attributes say which unit is shown."""
+        spot = "{},{}".format(*self.position) if self.position else ""
+        data = f'data-layer="{escape(self.layer)}" data-unit="{self.channel}:{spot}"'
+        self.status.value = f'<span class="layer-picker-{kind}" {data}>{escape(text)}</span>'
+
+
+def _cells(drawn: Image.Image, rows: int, columns: int) -> dict[str, float]:
+    """Where the units lie in a picture of `show_unit`, in pixels."""
+    across = (drawn.width - 2 * EDGE - GAP) / 2 / columns
+    down = (drawn.height - TOP - 12 - CUT - EDGE) / rows
+    grid = {"left": EDGE, "top": TOP, "across": across, "down": down}
+    return grid | {"width": across, "height": down, "columns": columns, "count": rows * columns}
+
+
+def _index(spot: Pair | None, maps: Floats) -> int:
+    return -1 if spot is None else spot[0] * maps.shape[2] + spot[1]
