@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from vizhelpers import draw_scene, draw_two, load_model, load_scenes
+from vizhelpers.capture import capture
 from vizhelpers.scenes import CLASSES
 
 
@@ -247,6 +248,104 @@ def part() -> Answers:
     )
 
 
+def looker(
+    keep: Callable[[torch.Tensor], object] = lambda output: output.detach().clone(),
+    *,
+    removes: bool = True,
+    removes_always: bool = True,
+    grad: bool = True,
+    returns: Callable[[list[object]], object] = lambda seen: seen[0],
+) -> Callable[[nn.Module, str, torch.Tensor], object]:
+    """A function like the one that learners mend, with any of its bugs."""
+
+    def look(model: nn.Module, name: str, image: torch.Tensor) -> object:
+        seen: list[object] = []
+        handle = model.get_submodule(name).register_forward_hook(
+            lambda module, inputs, output: seen.append(keep(output))
+        )
+        try:
+            with torch.set_grad_enabled(grad):
+                model(image)
+        except RuntimeError:
+            if removes_always:
+                handle.remove()
+            raise
+        if removes:
+            handle.remove()
+        return returns(seen)
+
+    return look
+
+
+def mend_hook() -> Answers:
+    def unfinished(model: nn.Module, name: str, image: torch.Tensor) -> None:
+        raise NotImplementedError("not\nyet")
+
+    def library(model: nn.Module, name: str, image: torch.Tensor) -> torch.Tensor:
+        return capture(model, image, name)[name][0]
+
+    return Answers(
+        right=[
+            looker(),
+            looker(torch.clone, grad=False),
+            looker(lambda output: output.clone().detach().double()),
+            library,
+        ],
+        wrong=[
+            ("leak", looker(removes=False)),
+            ("leak", looker(lambda output: output, removes=False)),
+            ("graph", looker(torch.clone)),
+            ("graph", looker(lambda output: output)),
+            ("overwritten", looker(torch.detach)),
+            ("overwritten", looker(lambda output: output, grad=False)),
+            ("after_an_error", looker(removes_always=False)),
+            ("other", looker(lambda output: output.detach().clone() * 2)),
+            ("other", looker(lambda output: output.detach().abs())),
+            ("shape", looker(returns=lambda seen: seen)),
+            ("shape", looker(returns=lambda seen: None)),
+            ("shape", looker(returns=lambda seen: seen[0][0])),
+            ("fails", unfinished),
+            ("fails", looker(returns=lambda seen: seen[1])),
+            ("fails", lambda model, name: None),
+            ("fails", len),
+        ],
+        kind=[nn.ReLU(), nn.ReLU, "careful", torch.zeros(1, 4, 6, 6), [looker()]],
+    )
+
+
+def channel() -> Answers:
+    return Answers(
+        right=[9, 9.0, torch.tensor(9)],
+        wrong=[
+            ("strongest", 0),
+            ("average", 8),
+            ("least", 14),
+            ("other", 13),
+            ("other", 5),
+            ("range", 16),
+            ("range", -1),
+            ("range", 2.5),
+            ("range", float("nan")),
+            ("range", 10**400),
+        ],
+        kind=["9", [9], torch.zeros(16), True],
+    )
+
+
+def dead() -> Answers:
+    return Answers(
+        right=[13, torch.tensor(13)],
+        wrong=[
+            ("alive", 96 - 13),
+            ("some", 96),
+            ("points", 4152),
+            ("before_relu", 0),
+            ("other", 2),
+        ],
+        kind=[torch.zeros(96, 8, 8), "13", torch.zeros(96)],
+    )
+
+
 ANSWERS: dict[str, Callable[[], Answers]] = {
     "00.swap": swap,
     "00.share": share,
@@ -266,4 +365,10 @@ ANSWERS: dict[str, Callable[[], Answers]] = {
     "02.q1": quiz_answers("c", "a", "b"),
     "02.q2": quiz_answers("a", "b", "c"),
     "02.q3": quiz_answers("b", "a", "c"),
+    "03.mend": mend_hook,
+    "03.channel": channel,
+    "03.dead": dead,
+    "03.q1": quiz_answers("c", "a", "b"),
+    "03.q2": quiz_answers("a", "b", "c"),
+    "03.q3": quiz_answers("b", "a", "c"),
 }
