@@ -1,8 +1,9 @@
 """Helpers of the course: from an image to a picture of what a network makes of it.
 
 The rooms follow the way of a picture: ``scenes`` and ``images`` make tensors, ``models`` loads
-networks, ``layers`` names their parts, ``state`` and ``summary`` look without touching,
-``pictures`` draws, ``picker`` lets you choose, ``exercises`` answers back.
+networks, ``layers`` names their parts, ``state`` and ``summary`` look without touching, ``capture`` reads
+what layers produce, ``kernels`` what they hold, ``pictures`` draws, ``picker`` and ``linked`` let
+you choose, ``exercises`` answers back.
 
 Every name below is loaded when it is first used, so that ``import vizhelpers`` costs nothing.
 """
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from vizhelpers.kernels import show_kernels, show_weight_stats, weight_stats
     from vizhelpers.layers import get_layer, list_layers
     from vizhelpers.lesson import start_lesson
+    from vizhelpers.linked import linked_view, show_unit
     from vizhelpers.models import WeightsUnavailable, load_model
     from vizhelpers.picker import layer_picker
     from vizhelpers.pictures import describe, mosaic, new_figure, overlay, show_mosaic, to_png
@@ -79,6 +81,8 @@ _ROOM_OF = {
     "new_figure": "pictures",
     "to_png": "pictures",
     "layer_picker": "picker",
+    "show_unit": "linked",
+    "linked_view": "linked",
     "check": "exercises",
     "hint": "exercises",
     "quiz": "exercises",
