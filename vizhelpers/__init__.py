@@ -1,9 +1,9 @@
 """Helpers of the course: from an image to a picture of what a network makes of it.
 
 The rooms follow the way of a picture: ``scenes`` and ``images`` make tensors, ``models`` loads
-networks, ``layers`` names their parts, ``state`` and ``summary`` look without touching, ``capture`` reads
-what layers produce, ``kernels`` what they hold, ``pictures`` draws, ``picker`` and ``linked`` let
-you choose, ``exercises`` answers back.
+networks, ``layers`` names their parts, ``state`` and ``summary`` look without touching,
+``kernels`` measures weights, ``capture`` reads what layers produce, ``pictures`` draws, ``picker``
+and ``linked`` let you choose, ``exercises`` answers back.
 
 Every name below is loaded when it is first used, so that ``import vizhelpers`` costs nothing.
 """
