@@ -147,6 +147,7 @@ def dead(answer: object) -> Outcome:
     """How many maps of VGG11's last ReLU are dead for the house in space?"""
     from vizhelpers.models import load_model
 
+    given = number(answer)
     model, picture = load_model("vgg11"), _picture(HOUSE)
     maps = _maps(model, "features.19", picture)
     zeros = maps == 0
@@ -159,7 +160,6 @@ def dead(answer: object) -> Outcome:
         some: "some",
         int(zeros.sum()): "points",
     }
-    given = number(answer)
     if given == expected:
         return right(count=count, points=f"{zeros.float().mean():.0%}", some=some)
     return wrong(mistakes.get(given, "other"), count=count)
