@@ -198,9 +198,12 @@ def _blob(height: int, width: int) -> Tensor:
 def _edges(grey: Tensor) -> Tensor:
     from scipy.ndimage import gaussian_filter, sobel  # type: ignore[import-untyped]
 
-    # "nearest" continues the picture, so that its border is no edge.
-    down, across = (sobel(grey.numpy(), axis=axis, mode="nearest") for axis in (1, 2))
-    return torch.from_numpy(gaussian_filter(np.hypot(down, across), sigma=(0, 2, 2)))
+    def steepness(picture: NDArray[Any]) -> NDArray[Any]:
+        # "nearest" continues the picture, so that its border is no edge.
+        down, across = (sobel(picture, axis, mode="nearest") for axis in (0, 1))
+        return gaussian_filter(np.hypot(down, across), 2)
+
+    return torch.from_numpy(np.stack([steepness(picture) for picture in grey.numpy()]))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
