@@ -5,6 +5,12 @@ const STEPS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowD
 // JupyterLab and Notebook 7 take the arrow keys away from an element without this attribute.
 const KEEP_KEYS = "data-lm-suppress-shortcuts";
 
+// What Python calls a grid, in pixels of the picture.
+function gridOf(model) {
+  const [left, top, across, down, width, height, columns, count] = model.get("grid");
+  return { left, top, across, down, width, height, columns, count };
+}
+
 // The cell under the mouse, -1 beside all cells.
 function cellAt(event, image, grid) {
   const box = image.getBoundingClientRect();
@@ -34,7 +40,7 @@ function letGo(model) {
 
 function listen(model, frame, image) {
   frame.addEventListener("mousemove", event => {
-    const index = cellAt(event, image, model.get("grid"));
+    const index = cellAt(event, image, gridOf(model));
     if (index < 0 || model.get("kept") || index === model.get("chosen")) return;
     choose(model, { chosen: index });
   });
@@ -42,7 +48,7 @@ function listen(model, frame, image) {
     if (!model.get("kept")) letGo(model);
   });
   frame.addEventListener("click", event => {
-    const index = cellAt(event, image, model.get("grid"));
+    const index = cellAt(event, image, gridOf(model));
     if (index < 0) return;
     if (model.get("kept") && index === model.get("chosen")) letGo(model);
     else choose(model, { chosen: index, kept: true });
@@ -50,7 +56,7 @@ function listen(model, frame, image) {
   frame.addEventListener("keydown", event => {
     if (event.key === "Escape") letGo(model);
     else if (event.key in STEPS) {
-      const chosen = neighbour(model.get("chosen"), STEPS[event.key], model.get("grid"));
+      const chosen = neighbour(model.get("chosen"), STEPS[event.key], gridOf(model));
       choose(model, { chosen, kept: true });
     } else return;
     event.preventDefault();
@@ -60,7 +66,7 @@ function listen(model, frame, image) {
 
 // What the model says, on the page.
 function draw(model, frame, image, mark) {
-  const { left, top, across, down, width, height, columns, count } = model.get("grid");
+  const { left, top, across, down, width, height, columns, count } = gridOf(model);
   const chosen = model.get("chosen");
   mark.hidden = !(chosen >= 0 && chosen < count);
   const wide = image.naturalWidth / 100; // percent of the picture, which may be drawn smaller
@@ -73,6 +79,7 @@ function draw(model, frame, image, mark) {
   frame.setAttribute("aria-label", model.get("label"));
   frame.setAttribute("aria-valuemax", count - 1);
   frame.setAttribute("aria-valuenow", chosen);
+  frame.setAttribute("aria-valuetext", `${chosen}: ${model.get("alt")}`);
   image.alt = model.get("alt");
 }
 
@@ -81,12 +88,13 @@ function load(model, image) {
   image.src = URL.createObjectURL(new Blob([model.get("png")], { type: "image/png" }));
 }
 
-function keepKeysOfControls(frame) {
-  const view = frame.closest(".linked-view");
+// What belongs to the whole view: its boxes keep the arrow keys, its line of text is spoken.
+function prepare(view) {
   if (!view) return;
   for (const control of view.querySelectorAll("select, input")) {
     control.setAttribute(KEEP_KEYS, "true");
   }
+  view.querySelector(".layer-picker-status").setAttribute("aria-live", "polite");
 }
 
 export default {
@@ -105,10 +113,12 @@ export default {
     frame.append(image, mark);
     el.append(frame);
     listen(model, frame, image);
-    frame.addEventListener("focus", () => keepKeysOfControls(frame));
     const redraw = () => draw(model, frame, image, mark);
     const reload = () => load(model, image);
-    image.addEventListener("load", redraw); // only now its size is known
+    image.addEventListener("load", () => {
+      redraw(); // only now the picture's size is known
+      prepare(frame.closest(".linked-view"));
+    });
     model.on("change", redraw);
     model.on("change:png", reload);
     reload();

@@ -18,7 +18,7 @@ import ipywidgets
 import matplotlib
 import numpy as np
 import traitlets
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 from torch import Tensor
 
@@ -67,42 +67,39 @@ def show_unit(
     advice = "A network's input needs denormalize(image), an optimised image .clamp(0, 1)."
     pixels = pictures._unit_range(pictures._shaped(image, "image", 3), "image", advice)
     stack = _stack(maps)
+    shapes = stack.shape[1:], pixels.shape[1:]
     spot = _spot(stack, channel, position)
-    if field is not None:
-        _check_field(field, stack.shape[1:], pixels.shape[1:])
+    if field is not None and (field.map_shape, field.image_shape) != shapes:
+        found = "maps {} of an image {}".format(*shapes)
+        raise ValueError(f"this is the field of {field.layer!r}, {field}; here are {found}.")
+    limits = pictures._limits(stack, None, None, None)
     photo = Image.fromarray((255 * pixels).round().astype(np.uint8).transpose(1, 2, 0))
     panel = ImageOps.contain(photo, (PANEL, PANEL), Image.Resampling.BOX)
-    limits = pictures._limits(stack, None, None, None)
-    cells = Image.fromarray(_coloured(stack[channel], limits)).resize(panel.size, 0)
-    covered = Image.blend(panel.convert("L").convert("RGB"), cells, 0.7)
+    blocks = Image.fromarray(_coloured(stack[channel], limits)).resize(panel.size, 0)
+    covered = Image.blend(panel.convert("L").convert("RGB"), blocks, 0.7)
 
     right, below = EDGE + panel.width + GAP, TOP + panel.height + 12
     sheet = Image.new("RGB", (right + panel.width + EDGE, below + CUT + EDGE), "white")
-    pen = ImageDraw.Draw(sheet)
-    pen.text((EDGE, 6), f"{title}  channel {channel}".strip(), "black", _font(NORMAL))
-    shape = " × ".join(map(str, stack.shape[1:]))
-    _write(pen, EDGE, TOP - 18, f"its map, {shape}, over the image")
     sheet.paste(covered, (EDGE, TOP))
     sheet.paste(panel, (right, TOP))
-    _draw_scale(sheet, pen, below, panel.width, limits)
+    pen = ImageDraw.Draw(sheet)
+    pen.text((EDGE, 6), f"{title}  channel {channel}".strip(), "black", _font(NORMAL))
+    pen.font = _font(SMALL)
+    size = "its map, {} × {}, over the image".format(*shapes[0])
+    pen.text((EDGE, TOP - 18), size, "black")
+    pen.text(
+        (right, TOP - 18), "what the marked unit sees" if field and spot else "the image", "black"
+    )
+    _draw_scale(sheet, pen, (EDGE, below, panel.width), limits)
     if spot is None:
-        pen.text((EDGE + 8, TOP + 6), _emptiness(stack[channel]), "white", _font(NORMAL))
-    else:
-        cell = (*spot, spot[0] + 1, spot[1] + 1)
-        _frame(pen, cell, stack.shape[1:], (EDGE, TOP, *panel.size))
-    if spot is None or field is None:
-        _write(pen, right, TOP - 18, "the image")
+        pen.text((EDGE + 8, TOP + 6), _emptiness(stack[channel]), "white")
         return sheet
-    _write(pen, right, TOP - 18, "what the marked unit sees")
-    box = field.box(*spot)
-    _frame(pen, box, pixels.shape[1:], (right, TOP, *panel.size))
-    top, left, bottom, end = box
-    if top < bottom and left < end:  # a unit at the edge may see nothing but padding
-        cut = photo.crop((left, top, end, bottom))
-        cut = ImageOps.contain(cut, (CUT, CUT), Image.Resampling.BOX)
-        sheet.paste(cut, (right, below))
-        words = f"{bottom - top} × {end - left} pixels,\nenlarged"
-        _write(pen, right + cut.width + EDGE, below, words)
+    row, column = spot
+    _frame(pen, (row, column, row + 1, column + 1), shapes[0], (EDGE, TOP, *panel.size))
+    if field is not None:
+        box = field.box(row, column)
+        _frame(pen, box, shapes[1], (right, TOP, *panel.size))
+        _draw_cut(sheet, pen, (right, below), photo, box)
     return sheet
 
 
@@ -116,17 +113,15 @@ def _stack(maps: ArrayLike | Tensor) -> Floats:
 
 def _spot(maps: Floats, channel: int, position: Pair | None) -> Pair | None:
     """The position, or that of the largest value; None in a map where nothing stands out."""
-    if not 0 <= channel < len(maps):
-        raise ValueError(f"there are channels 0 to {len(maps) - 1}, not {channel}.")
-    rows, columns = maps.shape[1:]
-    if position is not None:
-        if not (0 <= position[0] < rows and 0 <= position[1] < columns):
-            raise ValueError(f"a map of {rows} × {columns} values has no unit {position}.")
-        return position
-    if _emptiness(maps[channel]):
-        return None
-    known = np.where(np.isfinite(maps[channel]), maps[channel], -np.inf)
-    return divmod(int(known.argmax()), columns)
+    count, rows, columns = maps.shape
+    if not 0 <= channel < count:
+        raise ValueError(f"there are channels 0 to {count - 1}, not {channel}.")
+    if position is None:
+        known = np.where(np.isfinite(maps[channel]), maps[channel], -np.inf)
+        return None if _emptiness(maps[channel]) else divmod(int(known.argmax()), columns)
+    if not (0 <= position[0] < rows and 0 <= position[1] < columns):
+        raise ValueError(f"a map of {rows} × {columns} values has no unit {position}.")
+    return position
 
 
 def _emptiness(values: Floats) -> str:
@@ -136,50 +131,55 @@ def _emptiness(values: Floats) -> str:
     return "" if values.any() else "zero everywhere"
 
 
-def _check_field(field: ReceptiveField, maps: Sequence[int], image: Sequence[int]) -> None:
-    if (field.map_shape, field.image_shape) != (tuple(maps), tuple(image)):
-        raise ValueError(
-            f"the field belongs to maps of {field.map_shape} values of an image of "
-            f"{field.image_shape} pixels; these are {tuple(maps)} and {tuple(image)}."
-        )
-
-
 def _sentence(maps: Floats, channel: int, spot: Pair | None, field: ReceptiveField | None) -> str:
-    values = maps[channel]
+    values, text = maps[channel], f"Channel {channel} of {len(maps)}: "
     if spot is None:
-        return f"Channel {channel} of {len(maps)}: {_emptiness(values)}, no strongest unit."
-    row, column = spot
-    strongest = " (its strongest)" if spot == _spot(maps, channel, None) else ""
-    value, zeros = pictures._number(float(values[spot])), 100 * (values == 0).mean()
-    text = f"Channel {channel} of {len(maps)}: {value} at row {row}, column {column}{strongest}"
+        return f"{text}{_emptiness(values)}, so no unit is the strongest."
+    text += "{} at row {}, column {}".format(pictures._number(float(values[spot])), *spot)
+    text += " (its strongest)" if spot == _spot(maps, channel, None) else ""
     if field is not None:
-        top, left, bottom, right = field.box(row, column)
+        top, left, bottom, right = field.box(*spot)
         text += f", which sees pixel rows {top}–{bottom - 1}, columns {left}–{right - 1}"
-    return f"{text}; {zeros:.0f} % of the map is zero."
+    return f"{text}; {100 * (values == 0).mean():.0f} % of the map is zero."
 
 
 # -- drawing ----------------------------------------------------------------------------------
 
 
-def _coloured(values: Floats, limits: Limits) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """Bytes [h, w, 3]; grey where a value is not finite."""
+def _coloured(values: Floats, limits: Limits) -> NDArray[np.uint8]:
+    """[h, w, 3]; grey where a value is not finite."""
     colours = pictures._colours(None, limits).with_extremes(bad="0.75")
     scaled = (values - limits.low) / (limits.high - limits.low)
     return colours(np.ma.masked_invalid(scaled), bytes=True)[:, :, :3]
 
 
 def _draw_scale(
-    sheet: Image.Image, pen: ImageDraw.ImageDraw, top: int, width: int, limits: Limits
+    sheet: Image.Image, pen: ImageDraw.ImageDraw, place: tuple[int, int, int], limits: Limits
 ) -> None:
-    """The colour bar, with its ends named, and zero where it is in the middle."""
+    """The colour bar, with its ends and its middle named: zero where values have a sign."""
+    left, top, width = place
     ramp = np.linspace(limits.low, limits.high, width, dtype=np.float32)[None]
-    bar = Image.fromarray(_coloured(ramp, limits)).resize((width, 12))
-    sheet.paste(bar, (EDGE, top))
-    _write(pen, EDGE, top + 16, pictures._number(limits.low))
-    _write(pen, EDGE + width, top + 16, pictures._number(limits.high), "ra")
-    if limits.signed:
-        _write(pen, EDGE + width // 2, top + 16, "0", "ma")
-    _write(pen, EDGE, top + 36, "one scale for all maps")
+    sheet.paste(Image.fromarray(_coloured(ramp, limits)).resize((width, 12)), (left, top))
+    for index, anchor in enumerate(("la", "ma", "ra")):
+        value = limits.low + (limits.high - limits.low) * index / 2
+        spot = (left + width * index // 2, top + 16)
+        pen.text(spot, pictures._number(value), "black", anchor=anchor)
+    pen.text((left, top + 36), "one scale for all maps", "black")
+
+
+def _draw_cut(
+    sheet: Image.Image, pen: ImageDraw.ImageDraw, corner: Pair, photo: Image.Image, box: Box
+) -> None:
+    """What lies inside the receptive field, enlarged."""
+    top, left, bottom, right = box
+    if top == bottom or left == right:
+        pen.text(corner, "only padding", "black")
+        return
+    cut = photo.crop((left, top, right, bottom))
+    cut = ImageOps.contain(cut, (CUT, CUT), Image.Resampling.BOX)
+    sheet.paste(cut, corner)
+    words = f"{bottom - top} × {right - left} pixels"
+    pen.text((corner[0] + cut.width + EDGE, corner[1]), words, "black")
 
 
 def _frame(pen: ImageDraw.ImageDraw, box: Box, shape: Sequence[int], place: Box) -> None:
@@ -189,12 +189,7 @@ def _frame(pen: ImageDraw.ImageDraw, box: Box, shape: Sequence[int], place: Box)
     left, top = x + round(box[1] * across), y + round(box[0] * down)
     right, bottom = x + round(box[3] * across) - 1, y + round(box[2] * down) - 1
     for grow, colour in ((3, "black"), (2, "white"), (1, "white"), (0, "black")):
-        outer = (left - grow, top - grow, right + grow, bottom + grow)
-        pen.rectangle(outer, outline=colour)
-
-
-def _write(pen: ImageDraw.ImageDraw, x: int, y: int, text: str, anchor: str | None = None) -> None:
-    pen.text((x, y), text, "black", _font(SMALL), anchor)
+        pen.rectangle((left - grow, top - grow, right + grow, bottom + grow), outline=colour)
 
 
 @cache
@@ -204,16 +199,20 @@ def _font(points: int) -> ImageFont.FreeTypeFont:
     return ImageFont.truetype(path, points * DPI / 72)
 
 
-def _draw_mosaic(maps: Floats, title: str, max_tiles: int) -> tuple[bytes, dict[str, float]]:
-    """A mosaic as a PNG, and where its tiles lie, in pixels."""
-    left, width = 36, 36 + MOSAIC + EDGE
-    figure = Picture(figsize=(width / DPI, width / DPI), dpi=DPI)
-    ax = figure.add_axes((0, 0, MOSAIC / width, MOSAIC / width), axes_class=PictureAxes)
+# Of cells in rows: left and top of the first, from one to the next across and down, width and
+# height, how many columns, how many cells. In pixels of their picture.
+Grid = tuple[float, float, float, float, float, float, int, int]
+
+
+def _draw_mosaic(maps: Floats, title: str, max_tiles: int) -> tuple[bytes, Grid]:
+    """A mosaic as a PNG, and where its tiles lie."""
+    left, side = 36, MOSAIC / DPI
+    figure = Picture(figsize=(side, side), dpi=DPI)
+    ax = figure.add_axes((0, 0, 1, 1), axes_class=PictureAxes)
     tiles = pictures._fit(maps[:max_tiles], None, ax)[1]
     pictures.show_mosaic(maps, ax=ax, title=title, colorbar=False, max_tiles=max_tiles)
     # The tiles rarely fill the room they were given: now the figure is fitted around them.
-    high, wide = tiles.size
-    notes = ax.get_xlabel().split("\n") if ax.get_xlabel() else []
+    (high, wide), notes = tiles.size, ax.get_xlabel().splitlines()
     words = [9 * len(ax.get_title("left")), *(7 * len(note) for note in notes)]
     width = left + max(wide, *words) + EDGE
     bottom = EDGE + pictures.LINE * len(notes)
@@ -222,11 +221,9 @@ def _draw_mosaic(maps: Floats, title: str, max_tiles: int) -> tuple[bytes, dict[
     ax.set_position((left / width, bottom / height, wide / width, high / height))
     # The first tile, the one beside it and the one below, whether there are such or not.
     corners = [tiles.box(index)[:2] for index in (0, 1, tiles.columns)]
-    (x, y), (beside, _), (_, under) = ax.transData.transform(corners)
-    grid = {"left": x, "top": height - y, "across": beside - x, "down": y - under}
-    grid |= {"width": tiles.width, "height": tiles.height}
-    grid |= {"columns": tiles.columns, "count": tiles.count}
-    return pictures.to_png(figure), grid
+    (x, y), (beside, _), (_, under) = ax.transData.transform(corners).tolist()
+    steps = x, height - y, beside - x, y - under
+    return pictures.to_png(figure), (*steps, tiles.width, tiles.height, tiles.columns, tiles.count)
 
 
 # -- the widget -------------------------------------------------------------------------------
@@ -261,15 +258,13 @@ def linked_view(
 
     Raises:
         TypeError: ``maps`` is no function although there are ``layers``, or the other way round.
-        ValueError: there are no layers; or, without ``layers``, what `show_unit` refuses.
+        ValueError: without ``layers``, what `show_unit` refuses.
     """
-    if callable(maps) != (layers is not None):
+    if callable(maps) != bool(layers):
         raise TypeError("maps must be a function where layers are given, and only there.")
-    if layers is not None and not layers:
-        raise ValueError("there are no layers to choose from.")
     source = maps if callable(maps) else lambda _: (maps, field)
     view = LinkedView(image, source, layers or [title], max_tiles)
-    if layers is None and view.last_error is not None:
+    if not layers and view.last_error is not None:
         raise view.last_error
     return view
 
@@ -288,7 +283,7 @@ class _Pointable(anywidget.AnyWidget):  # type: ignore[misc]
     png = traitlets.Bytes().tag(sync=True)
     alt = traitlets.Unicode().tag(sync=True)
     label = traitlets.Unicode().tag(sync=True)
-    grid = traitlets.Dict().tag(sync=True)
+    grid = traitlets.List([0] * 8).tag(sync=True)  # see Grid
     chosen = traitlets.Int(-1).tag(sync=True)
     home = traitlets.Int(None, allow_none=True).tag(sync=True)  # chosen when nothing is kept
     kept = traitlets.Bool().tag(sync=True)
@@ -317,7 +312,8 @@ class LinkedView:
         self.position: Pair | None = None
         self.last_error: Exception | None = None
         self._image, self._maps_of, self._max_tiles = image, maps_of, max_tiles
-        self._maps, self._field = np.zeros((0, 0, 0), dtype=np.float32), None
+        self._maps: Floats = np.zeros((0, 0, 0), dtype=np.float32)
+        self._field: ReceptiveField | None = None
         self.layers = ipywidgets.Dropdown(options=list(layers), description="Layer")
         self.number = ipywidgets.IntText(description="Channel")
         self.mosaic, self.unit = _Pointable(label="Channel"), _Pointable(label="Unit of the map")
@@ -352,23 +348,18 @@ class LinkedView:
         return {**self.widget._repr_mimebundle_(**options), "text/plain": repr(self)}
 
     def _arrange(self) -> ipywidgets.Widget:
-        hint = ipywidgets.HTML("Point at a tile, or into its map; a click keeps it.")
+        hint = ipywidgets.HTML(
+            "Point at a tile, or into its map; a click keeps it, a second one lets go."
+        )
         controls = [self.layers] if len(self.layers.options) > 1 else []
-        above = ipywidgets.Box([*controls, self.number, hint])
-        below = ipywidgets.Box([self.mosaic, self.unit])
-        whole = ipywidgets.VBox([above, self.status, below])
-        for widget, name in (
-            (whole, "linked-view"),
-            (above, "linked-controls"),
-            (hint, "layer-picker-count"),
-            (self.status, "layer-picker-status"),
-            (below, "linked-pictures"),
-            (self.unit, "linked-unit"),
-        ):
-            widget.add_class(name)
-        return whole
+        controls += [self.number, hint.add_class("layer-picker-count")]
+        above = ipywidgets.Box(controls).add_class("linked-controls")
+        below = ipywidgets.Box([self.mosaic, self.unit]).add_class("linked-pictures")
+        self.unit.add_class("linked-unit")
+        self.status.add_class("layer-picker-status")
+        return ipywidgets.VBox([above, self.status, below]).add_class("linked-view")
 
-    # Each sees whether what it is told is shown already, so that no change causes another.
+    # Each looks whether what it is told is shown already, so that no change causes another.
 
     def _on_number(self, change: dict[str, Any]) -> None:
         if change["new"] != self.channel:
@@ -398,7 +389,7 @@ class LinkedView:
             return
         self.layer, self._maps, self._field = layer, maps, field
         with self.mosaic.hold_sync():
-            self.mosaic.png, self.mosaic.grid, self.mosaic.kept = png, grid, False
+            self.mosaic.png, self.mosaic.grid, self.mosaic.kept = png, list(grid), False
             self.mosaic.alt = f"{len(maps)} maps of {layer}".strip()
         self._show(channel, None)
 
@@ -416,11 +407,15 @@ class LinkedView:
         self.last_error, self.channel, self.position = None, channel, spot
         text = _sentence(maps, channel, spot, field)
         self.number.value = self.mosaic.chosen = channel
+        _, rows, columns = maps.shape
+        across = (drawn.width - 2 * EDGE - GAP) / 2 / columns
+        down = (drawn.height - TOP - 12 - CUT - EDGE) / rows
+        grid = (EDGE, TOP, across, down, across, down, columns, rows * columns)
+        places = [-1 if place is None else place[0] * columns + place[1] for place in (home, spot)]
         with self.unit.hold_sync():
-            self.unit.png, self.unit.alt = pictures.to_png(drawn), text
-            self.unit.grid = _cells(drawn, *maps.shape[1:])
+            self.unit.png, self.unit.alt, self.unit.grid = pictures.to_png(drawn), text, list(grid)
             self.unit.kept = self.unit.kept and position is not None
-            self.unit.home, self.unit.chosen = (_index(place, maps) for place in (home, spot))
+            self.unit.home, self.unit.chosen = places
         self._say(text)
 
     def _fail(self, error: Exception, what: str) -> None:
@@ -434,15 +429,3 @@ class LinkedView:
         spot = "{},{}".format(*self.position) if self.position else ""
         data = f'data-layer="{escape(self.layer)}" data-unit="{self.channel}:{spot}"'
         self.status.value = f'<span class="layer-picker-{kind}" {data}>{escape(text)}</span>'
-
-
-def _cells(drawn: Image.Image, rows: int, columns: int) -> dict[str, float]:
-    """Where the units lie in a picture of `show_unit`, in pixels."""
-    across = (drawn.width - 2 * EDGE - GAP) / 2 / columns
-    down = (drawn.height - TOP - 12 - CUT - EDGE) / rows
-    grid = {"left": EDGE, "top": TOP, "across": across, "down": down}
-    return grid | {"width": across, "height": down, "columns": columns, "count": rows * columns}
-
-
-def _index(spot: Pair | None, maps: Floats) -> int:
-    return -1 if spot is None else spot[0] * maps.shape[2] + spot[1]

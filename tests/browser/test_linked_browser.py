@@ -62,7 +62,8 @@ STOPWATCH = """view => {
 
 
 def put_notebook(lab: Lab) -> None:
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(CELL)])
+    cells = [nbformat.v4.new_code_cell(source) for source in (CELL.strip(), "pass")]
+    notebook = nbformat.v4.new_notebook(cells=cells)
     request = urllib.request.Request(
         f"{lab.url}/api/contents/{NOTEBOOK}",
         json.dumps({"type": "notebook", "content": notebook}).encode(),
@@ -92,13 +93,13 @@ class View:
     def point(self, picture: Locator, index: int, *, click: bool = False) -> None:
         """Move the mouse to the middle of a cell, found without the widget's own script."""
         which = "mosaic" if picture is self.mosaic else "unit"
-        grid = self.ask(f"view.{which}.grid")
-        row, column = divmod(index, grid["columns"])
+        left, top, across, down, width, height, columns, _ = self.ask(f"view.{which}.grid")
+        row, column = divmod(index, columns)
         image = picture.locator("img")
         shrunk = image.evaluate("image => image.width / image.naturalWidth")
         spot = {
-            "x": (grid["left"] + column * grid["across"] + grid["width"] / 2) * shrunk,
-            "y": (grid["top"] + row * grid["down"] + grid["height"] / 2) * shrunk,
+            "x": (left + column * across + width / 2) * shrunk,
+            "y": (top + row * down + height / 2) * shrunk,
         }
         image.hover(position=spot, force=True)
         if click:
@@ -182,7 +183,7 @@ def test_arrow_keys_move_what_is_kept_and_escape_lets_go(view: View) -> None:
     view.page.keyboard.press("ArrowRight")
     view.assert_shows("features.1", 12)
     view.page.keyboard.press("ArrowDown")
-    view.assert_shows("features.1", 12 + view.ask("view.mosaic.grid['columns']"))
+    view.assert_shows("features.1", 12 + view.ask("view.mosaic.grid[6]"))
     view.page.keyboard.press("Escape")
     view.point(view.mosaic, 3)
     view.assert_shows("features.1", 3)
@@ -208,6 +209,16 @@ def test_the_number_box_keeps_its_channel(view: View) -> None:
     view.point(view.mosaic, 2)
     view.settle()
     view.assert_shows("features.1", 33)
+
+
+def test_arrow_keys_in_the_number_box(view: View) -> None:
+    active = "window.jupyterapp.shell.currentWidget.content.activeCellIndex"
+    before = view.page.evaluate(active)
+    view.number.click()
+    for key, channel in (("ArrowUp", 6), ("ArrowUp", 7), ("ArrowDown", 6)):
+        view.page.keyboard.press(key)
+        view.assert_shows("features.1", channel)
+    assert view.page.evaluate(active) == before, "the keys moved through the notebook's cells"
 
 
 def test_another_layer(view: View) -> None:
