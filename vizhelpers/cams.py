@@ -6,7 +6,7 @@ a map is belongs in `scores`; drawing it, in `pictures`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
@@ -35,60 +35,41 @@ class Method:
     """What one of pytorch-grad-cam's classes does, for tables.
 
     Attributes:
-        idea: How the map is made, in a few words.
         gradients: Whether a backward pass is needed.
         asks_class: Whether the map depends on the class that is asked for.
+        idea: How the map is made, in a few words.
         paper: Where it was published.
     """
 
-    idea: str
     gradients: bool
     asks_class: bool
+    idea: str
     paper: str
 
 
 METHODS = {
-    "GradCAM": Method(
-        "channels weighted by their mean gradient", True, True, "Selvaraju 2017, arXiv:1610.02391"
-    ),
-    "HiResCAM": Method(
-        "gradient × activation at every place", True, True, "Draelos 2020, arXiv:2011.08891"
-    ),
-    "GradCAMPlusPlus": Method(
-        "positive gradients, weighted by higher derivatives",
-        *(True, True, "Chattopadhay 2018, arXiv:1710.11063"),
-    ),
-    "XGradCAM": Method(
-        "gradients weighted by the share of the activation",
-        *(True, True, "Fu 2020, arXiv:2008.02312"),
-    ),
+    "GradCAM": Method(True, True, "channels × mean gradient", "arXiv:1610.02391"),
+    "HiResCAM": Method(True, True, "activation × gradient, place by place", "arXiv:2011.08891"),
+    "GradCAMPlusPlus": Method(True, True, "channels × positive gradients", "arXiv:1710.11063"),
+    "XGradCAM": Method(True, True, "channels × activation-weighted gradient", "arXiv:2008.02312"),
     "LayerCAM": Method(
-        "positive gradient × activation at every place",
-        *(True, True, "Jiang 2021, doi:10.1109/TIP.2021.3089943"),
+        True, True, "activation × positive gradient", "doi:10.1109/TIP.2021.3089943"
     ),
-    "EigenCAM": Method(
-        "first principal component of the activations, of arbitrary sign",
-        *(False, False, "Muhammad 2020, arXiv:2008.00299"),
-    ),
-    "ScoreCAM": Method(
-        "channels weighted by the score of the image seen through them",
-        *(False, True, "Wang 2020, arXiv:1910.01279"),
-    ),
+    "EigenCAM": Method(False, False, "first component, of arbitrary sign", "arXiv:2008.00299"),
+    "ScoreCAM": Method(False, True, "channels × score of what they show", "arXiv:1910.01279"),
     "AblationCAM": Method(
-        "channels weighted by how far the score falls without them",
-        *(False, True, "Desai 2020, doi:10.1109/WACV45572.2020.9093360"),
+        False, True, "channels × loss of score without them", "doi:10.1109/WACV45572.2020.9093360"
     ),
-    "FullGrad": Method(
-        "input × gradient plus bias × gradient of all layers",
-        *(True, True, "Srinivas 2019, arXiv:1905.00780"),
-    ),
+    "FullGrad": Method(True, True, "input and biases × gradients", "arXiv:1905.00780"),
 }
 """The library's classes that the course compares, by name."""
 
 # These make many images of each one, or resize every channel: one image at a time fits in memory.
 _ONE_AT_A_TIME = ("ScoreCAM", "AblationCAM", "FullGrad")
-_MOST_EXTRA_TOKENS = 8  # class token, distillation token, registers
-_ADVICE = "choose_target_layer(model, images) finds a layer; list_layers(model) lists all."
+_NEEDED = (
+    "is called exactly once, returns a map [N, C, H, W] with more than one position (or a token "
+    "for each image patch), and leads to the output"
+)
 
 
 @dataclass(frozen=True)
@@ -168,9 +149,9 @@ def choose_target_layer(
         >>> choose_target_layer(load_model("resnet18"), images).name
         'layer4'
     """
-    _check_images(model, inputs)
+    model = _checked(model, inputs)
     with _prepared(model):
-        return _choose(model, _look(model, inputs, list_layers(model, nn.Module), output))
+        return _choose(model, _look(model, inputs, output))
 
 
 def class_maps(
@@ -211,18 +192,16 @@ def class_maps(
         >>> class_maps(load_model("resnet18"), images, 3).maps.shape
         torch.Size([4, 128, 128])
     """
-    _check_images(model, images)
-    cls = _method(method)
-    model = getattr(model, "_orig_mod", model)  # the model that torch.compile was given
+    model, cls = _checked(model, images), _method(method)
     with _prepared(model):
+        seen = _look(model, images, output)
         if cls.__name__ == "FullGrad":
-            target, scores = _biases(model, images, output)
+            target = _biases(model, seen, images)
         elif layer is None:
-            seen = _look(model, images, list_layers(model, nn.Module), output)
-            target, scores = _choose(model, seen), seen.output
+            target = _choose(model, seen)
         else:
-            target, scores = _given(model, images, layer, output)
-        asked = _asked(targets, scores, len(images))
+            target = _given(model, seen, layer_name(model, get_layer(model, layer)))
+        asked = _asked(targets, seen.output, len(images))
         return _run(_Scores(model, output), images, asked, cls, target)
 
 
@@ -291,48 +270,37 @@ def _finite(arrays: list[Any]) -> Tensor:
 
 @contextmanager
 def _library(model: _Scores, cls: type[Any], target: TargetLayer) -> Iterator[Any]:
-    """The library's object, quiet, with the target layer's output out of harm's way."""
+    """The library's object, quiet, with the target layer's output out of harm's way.
+
+    The hooks are taken away by `preserve_state`, as are those of the library.
+    """
     from pytorch_grad_cam import AblationCAM, ablation_cam, score_cam
     from pytorch_grad_cam.ablation_layer import AblationLayer, AblationLayerVit
 
-    options: dict[str, Any] = {"target_layers": [], "reshape_transform": target.reshape}
+    layers = [] if cls.__name__ == "FullGrad" else [get_layer(model.model, target.name)]
+    options: dict[str, Any] = {"target_layers": layers, "reshape_transform": target.reshape}
+    if issubclass(cls, AblationCAM):
+        options["ablation_layer"] = AblationLayerVit() if target.reshape else AblationLayer()
     with ExitStack() as undo:
         undo.enter_context(np.errstate(divide="ignore", invalid="ignore"))  # see `_finite`
         for module in (ablation_cam, score_cam):  # a bar for every image
             undo.callback(setattr, module, "tqdm", module.tqdm)
             module.tqdm = SimpleNamespace(tqdm=iter)
-        if cls.__name__ != "FullGrad":
-            options["target_layers"] = [get_layer(model.model, target.name)]
-        if issubclass(cls, AblationCAM):
-            options["ablation_layer"] = AblationLayerVit() if target.reshape else AblationLayer()
-        cut = _Cut()
-        handles = [layer.register_forward_hook(cut.before) for layer in options["target_layers"]]
         cam = cls(model, **options)
-        # Gradients are asked for at the layer only, unless the library wants them at the image.
-        cut.active = cam.uses_gradients and not cam.compute_input_gradient
-        handles += [layer.register_forward_hook(cut.after) for layer in options["target_layers"]]
-        if issubclass(cls, AblationCAM):  # its own hook comes after `cut.after`
-            cam.save_activation = lambda _, __, out: setattr(cam, "activations", out.clone())
         undo.callback(cam.activations_and_grads.release)
-        for handle in handles:
-            undo.callback(handle.remove)
+        for layer in layers:
+            if cam.uses_gradients and not cam.compute_input_gradient:
+                # Autograd begins at the layer: that is faster, and enough.
+                layer.register_forward_hook(_leaf, prepend=True)
+            # The library has seen the output; the network goes on with a copy that it may change.
+            layer.register_forward_hook(lambda _, __, output: output.clone())
+        if issubclass(cls, AblationCAM):  # hooks in later, so that it sees the network's copy
+            cam.save_activation = lambda _, __, output: setattr(cam, "activations", output.clone())
         yield cam
 
 
-@dataclass
-class _Cut:
-    """Hooks round the library's own, so that nothing overwrites what the library has seen.
-
-    Autograd begins at the layer, and the network goes on with a copy.
-    """
-
-    active: bool = False
-
-    def before(self, module: nn.Module, args: Any, output: Tensor) -> Tensor | None:
-        return output.detach().requires_grad_() if self.active else None
-
-    def after(self, module: nn.Module, args: Any, output: Tensor) -> Tensor:
-        return output.clone()
+def _leaf(module: nn.Module, args: Any, output: Tensor) -> Tensor:
+    return output.detach().requires_grad_()
 
 
 @contextmanager
@@ -349,10 +317,8 @@ def _prepared(model: nn.Module) -> Iterator[None]:
         yield
 
 
-def _look(
-    model: nn.Module, images: Tensor, layers: Iterable[str], output: Output | None
-) -> Captured:
-    """What layers return for one image, and how its largest scores depend on that."""
+def _look(model: nn.Module, images: Tensor, output: Output | None) -> Captured:
+    """What all layers return for the first image, and how the largest scores depend on that."""
 
     def score(result: Any) -> Any:
         scores = [leaf.amax() for leaf in tree_leaves(_select(result, output)) if _is_float(leaf)]
@@ -360,113 +326,100 @@ def _look(
             raise TypeError("neither the model nor `output` returned a tensor of floats.")
         return sum(scores)
 
-    seen = capture(model, _to_model(model, images[:1]), layers, gradients=score)
+    image = _to_model(model, images[:1])
+    seen = capture(model, image, list_layers(model, nn.Module), gradients=score)
     seen.output = _select(seen.output, output)
     return seen
 
 
 def _choose(model: nn.Module, seen: Captured) -> TargetLayer:
     modules = dict(model.named_modules(remove_duplicate=False))
-    order = [name for name in seen if name and name in modules]
-    for name in reversed([n for n in order if "Norm" in type(modules[n]).__name__]):
-        tokens, gradient = _tokens(model, seen, name), seen.gradients[name][0]
-        if tokens and tokens.reshape and gradient is not None and tokens.reshape(gradient).any():
-            return tokens
+    targets = {n: t for n in seen if n in modules and (t := _target(model, seen, n))}
+    for name, target in reversed(targets.items()):
+        gradient = seen.gradients[name][0]
+        if target.reshape and "Norm" in _kind(modules[name]) and target.reshape(gradient).any():
+            why = "the last normalisation from which image patches reach the output"
+            rows, columns = target.map_shape
+            return replace(target, reason=f"{name!r} is {why}: {rows}×{columns} of them.")
     results = [leaf for leaf in tree_leaves(seen.output) if isinstance(leaf, Tensor)]
-    maps = [n for n in order if _is_map(seen, n)]
+    maps = [n for n, target in targets.items() if n and not target.reshape]
     maps = [n for n in maps if not any(torch.equal(seen[n][0], result) for result in results)]
     if not maps:
         raise ValueError(
-            f"no layer of this {type(model).__name__} is called exactly once, returns a map "
-            "[N, C, H, W] with more than one position and leads to the output, so there is "
-            f"nothing to draw over the image. The layers return:\n{seen!r}"
+            f"no layer of this {_kind(model)} {_NEEDED}. So there is nothing to lay over the "
+            f"image. The layers return:\n{seen!r}"
         )
     leaves = list_layers(model)
-    own = [n for n in maps if n in leaves and "Pool" not in type(modules[n]).__name__]
-    start = maps.index(own[-1] if own else maps[-1])
-    size = seen[maps[start]][0].shape[2:]
-    # The blocks that end with this layer, or that join it with parallel branches.
-    name = list(takewhile(lambda n: seen[n][0].shape[2:] == size, maps[start:]))[-1]
-    reason = f"{name!r} is the last layer that returns maps before they are pooled or flattened: "
-    reason += "{} of {}×{} positions.".format(*seen[name][0].shape[1:])
-    following = [n for n in order[order.index(name) + 1 :] if n in leaves][:1]
-    for after in following:
-        shape = list(seen[after][0].shape)
-        reason += f" Next comes {after!r} ({type(modules[after]).__name__}), with {shape}."
-    return TargetLayer(name, reason, tuple(size))
+    own = [n for n in maps if n in leaves and "Pool" not in _kind(modules[n])] or maps
+    # From there to the blocks that end with this layer, or join it with parallel branches.
+    same = takewhile(
+        lambda n: targets[n].map_shape == targets[own[-1]].map_shape, maps[maps.index(own[-1]) :]
+    )
+    name = list(same)[-1]
+    count, rows, columns = seen[name][0].shape[1:]
+    reason = (
+        f"{name!r} is the last layer that returns maps before they are pooled or flattened: "
+        f"{count} of {rows}×{columns} positions."
+    )
+    for after in [n for n in list(seen)[list(seen).index(name) + 1 :] if n in leaves][:1]:
+        reason += f" Next comes {after!r} ({_kind(modules[after])}): {list(seen[after][0].shape)}."
+    return replace(targets[name], reason=reason)
 
 
-def _given(
-    model: nn.Module, images: Tensor, layer: str | nn.Module, output: Output | None
-) -> tuple[TargetLayer, Any]:
-    name = layer_name(model, get_layer(model, layer))
-    convs = list_layers(model, nn.Conv2d)
-    seen = _look(model, images, [name, *convs], output)
+def _given(model: nn.Module, seen: Captured, name: str) -> TargetLayer:
+    if target := _target(model, seen, name):
+        return target
     if name not in seen:
-        what = "was not called" if name in seen.never_called else "returned no single tensor"
-        raise ValueError(f"the layer {name!r} {what} in this pass. {_ADVICE}")
-    calls, gradients = seen[name], seen.gradients[name]
-    if len(calls) > 1:
-        raise ValueError(
-            f"the layer {name!r} is called {len(calls)} times in one pass, and the library would "
-            f"mix them up. Take the block around it, {name.rpartition('.')[0]!r}, or another "
-            f"layer that is called once. {_ADVICE}"
-        )
-    if gradients[0] is None:
-        raise ValueError(
-            f"the scores do not depend on what {name!r} returns, or the model cuts the gradient "
-            f"after it with detach() or no_grad(). {_ADVICE}"
-        )
-    reason = f"{name!r} was asked for."
-    if _is_map(seen, name):
-        return TargetLayer(name, reason, tuple(calls[0].shape[2:])), seen.output
-    if tokens := _tokens(model, seen, name):
-        return replace(tokens, reason=reason), seen.output
+        what = "was not called, or does not return a single tensor"
+    elif len(seen[name]) > 1:
+        what = f"is called {len(seen[name])} times, of which the library would show the first"
+    elif seen.gradients[name][0] is None:
+        what = "does not lead to the scores, or detach() or no_grad() hides it"
+    else:
+        what = f"returns {list(seen[name][0].shape)}"
+    near = name
+    while near and not _target(model, seen, near):
+        near = near.rpartition(".")[0]
     raise ValueError(
-        f"{name!r} returns {list(calls[0].shape)}: no map [N, C, H, W] with more than one "
-        f"position, and no tokens [N, T, D] of image patches. {_ADVICE}"
+        f"no map can be made at {name!r}: it {what}. Take a layer that {_NEEDED}, such as "
+        f"{near or _choose(model, seen).name!r}."
     )
 
 
-def _biases(model: nn.Module, images: Tensor, output: Output | None) -> tuple[TargetLayer, Any]:
+def _biases(model: nn.Module, seen: Captured, images: Tensor) -> TargetLayer:
     """What FullGrad uses: the library pairs biases with gradients by the order of the layers."""
     kinds = (nn.Conv2d, nn.BatchNorm2d)
     names = [n for n, m in model.named_modules() if type(m) in kinds and m.bias is not None]
-    seen = _look(model, images, names, output) if names else Captured()
-    in_use = [
-        name for name, grads in seen.gradients.items() if [g is None for g in grads] == [False]
-    ]
-    if not names or in_use != names:
+    used = [n for n in seen if n in names and _once(seen, n)]
+    if used != names or not names:
         raise ValueError(
-            "FullGrad needs Conv2d or BatchNorm2d layers with a bias, each called exactly once and "
-            f"in the order of their declaration. This {type(model).__name__} has them as "
-            f"{names}, and these took part once: {in_use}. Choose another method."
+            "FullGrad needs Conv2d or BatchNorm2d layers with a bias, each called exactly once, in "
+            f"the order of their declaration. Declared: {names}; called once: {used}. Choose "
+            "another method."
         )
     reason = f"FullGrad adds up all {len(names)} Conv2d and BatchNorm2d layers that have a bias."
-    return TargetLayer("all biases", reason, (images.shape[2], images.shape[3])), seen.output
+    return TargetLayer("all biases", reason, (images.shape[2], images.shape[3]))
 
 
-def _is_map(seen: Captured, name: str) -> bool:
-    maps, gradient = seen[name][0], seen.gradients[name][0]
-    usable = len(seen[name]) == 1 and gradient is not None
-    return usable and maps.ndim == 4 and maps.shape[2] * maps.shape[3] > 1
+def _once(seen: Captured, name: str) -> bool:
+    return name in seen and len(seen[name]) == 1 and seen.gradients[name][0] is not None
 
 
-def _tokens(model: nn.Module, seen: Captured, name: str) -> TargetLayer | None:
-    """The layer as a target, if it returns a token for each patch that a convolution cut out."""
-    convs = [n for n in list_layers(model, nn.Conv2d) if n in seen and _is_map(seen, n)]
-    tokens = seen[name][0]
-    if not convs or tokens.ndim != 3 or len(seen[name]) > 1:
+def _target(model: nn.Module, seen: Captured, name: str) -> TargetLayer | None:
+    """The layer as a target, if a map can be made of it."""
+    if not _once(seen, name):
         return None
-    height, width = seen[convs[-1]][0].shape[2:]
-    extra = tokens.shape[1] - height * width
-    if not 0 <= extra <= _MOST_EXTRA_TOKENS:
-        return None
-    reason = (
-        f"{name!r} is the last normalisation from which image patches reach the output: "
-        f"{height}×{width} of them, put back in their places without the {extra} tokens in front."
-    )
-    return TargetLayer(name, reason, (height, width), partial(_as_maps, extra, height))
+    output, reason = seen[name][0], f"{name!r} was asked for."
+    if output.ndim == 4 and output[0, 0].numel() > 1:
+        return TargetLayer(name, reason, (output.shape[2], output.shape[3]))
+    for conv in reversed(list_layers(model, nn.Conv2d)) if output.ndim == 3 else ():
+        # Tokens, one for each patch that the convolution has cut out.
+        if patches := _target(model, seen, conv):
+            rows, columns = patches.map_shape
+            extra = output.shape[1] - rows * columns
+            reshape = partial(_as_maps, extra, rows)
+            return TargetLayer(name, reason, (rows, columns), reshape) if 0 <= extra <= 8 else None
+    return None
 
 
 def _as_maps(extra: int, height: int, tokens: Tensor) -> Tensor:
@@ -474,7 +427,8 @@ def _as_maps(extra: int, height: int, tokens: Tensor) -> Tensor:
     return maps.reshape(*maps.shape[:2], height, -1)
 
 
-def _check_images(model: nn.Module, images: Tensor) -> None:
+def _checked(model: nn.Module, images: Tensor) -> nn.Module:
+    """The model itself, where torch.compile was given one; no hook fires in compiled code."""
     check_model(model)
     if not (isinstance(images, Tensor) and images.is_floating_point()):
         kind = images.dtype if isinstance(images, Tensor) else type(images).__name__
@@ -484,6 +438,7 @@ def _check_images(model: nn.Module, images: Tensor) -> None:
             f"images must be a batch [N, C, H, W], got {list(images.shape)}. "
             "One image becomes a batch with image[None]."
         )
+    return getattr(model, "_orig_mod", model)
 
 
 def _method(method: str | type[Any]) -> type[Any]:
@@ -510,7 +465,7 @@ def _asked(targets: Any, scores: Any, count: int) -> Tensor | tuple[Target, ...]
             f"Say which are the scores: output=lambda out: out{likely}"
         )
     values = targets.tolist() if hasattr(targets, "tolist") else targets
-    items = list(values) if isinstance(values, Sequence) else [values] * count
+    items = list(values) if isinstance(values, list | tuple | range) else [values] * count
     if len(items) != count:
         raise ValueError(
             f"{len(items)} targets for {count} images. Give one class for all of them, or a "
@@ -548,6 +503,10 @@ def _one_number(target: Target, scores: Tensor) -> Tensor:
             "detach(), item(), argmax() or torch.no_grad() on the way."
         )
     return value.reshape(())
+
+
+def _kind(value: object) -> str:
+    return type(value).__name__
 
 
 def _is_float(value: Any) -> bool:
