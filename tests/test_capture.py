@@ -714,16 +714,22 @@ def test_compiled_models_are_run_uncompiled() -> None:
 import torch
 from torch import nn
 from vizhelpers.capture import capture
+compiled_graphs = []
+def backend(graph, example):
+    compiled_graphs.append(graph)
+    return graph.forward
 model = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
 x = torch.rand(2, 3)
 expected = capture(model, x, ["0", "1"], gradients=True)
-compiled = torch.compile(model, backend="eager")
+compiled = torch.compile(model, backend=backend)
 compiled(x)
-inside = nn.Sequential(torch.compile(model, backend="eager"))
+inside = nn.Sequential(torch.compile(model, backend=backend))
 inside(x)
 in_place = nn.Sequential(*model)
-in_place.compile(backend="eager")
+in_place.compile(backend=backend)
 in_place(x)
+before = len(compiled_graphs)
+assert before > 0
 for network, zero, one in (
     (compiled, "_orig_mod.0", "1"),
     (compiled, model[0], "_orig_mod.1"),
@@ -737,7 +743,8 @@ for network, zero, one in (
             torch.testing.assert_close(
                 list(found.gradients.values()), list(expected.gradients.values())
             )
-    torch.testing.assert_close(network(x), model(x))
+assert len(compiled_graphs) == before
+torch.testing.assert_close(compiled(x), model(x))
 """
     subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True)
 
