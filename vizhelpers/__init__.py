@@ -2,8 +2,9 @@
 
 The rooms follow the way of a picture: ``scenes`` and ``images`` make tensors, ``models`` loads
 networks, ``layers`` names their parts, ``state`` and ``summary`` look without touching,
-``kernels`` measures weights, ``capture`` reads what layers produce, ``pictures`` draws, ``picker``
-and ``linked`` let you choose, ``exercises`` answers back.
+``kernels`` measures weights, ``capture`` reads what layers produce, ``cams`` explains an answer,
+``scores`` and ``sanity`` test the explanation, ``pictures`` draws, ``picker`` and ``linked`` let
+you choose, ``exercises`` answers back.
 
 Every name below is loaded when it is first used, so that ``import vizhelpers`` costs nothing.
 """
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from vizhelpers.budget import layer_budget, show_budget
+    from vizhelpers.cams import choose_target_layer, class_maps
     from vizhelpers.capture import capture
     from vizhelpers.exercises import check, hint, progress, quiz
     from vizhelpers.graph import draw_graph, module_graph
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from vizhelpers.pictures import describe, mosaic, new_figure, overlay, show_mosaic, to_png
     from vizhelpers.receptive import receptive_field
     from vizhelpers.responses import part_shares, top_patches
+    from vizhelpers.sanity import randomize_from_top, rank_correlation
     from vizhelpers.scenes import (
         BACKGROUNDS,
         CLASSES,
@@ -39,6 +42,7 @@ if TYPE_CHECKING:
         load_pairs,
         load_scenes,
     )
+    from vizhelpers.scores import baseline_maps, deletion_insertion, interval, score_maps
     from vizhelpers.state import preserve_state
     from vizhelpers.summary import summarize
 
@@ -74,6 +78,14 @@ _ROOM_OF = {
     "top_patches": "responses",
     "part_shares": "responses",
     "capture": "capture",
+    "choose_target_layer": "cams",
+    "class_maps": "cams",
+    "score_maps": "scores",
+    "baseline_maps": "scores",
+    "deletion_insertion": "scores",
+    "interval": "scores",
+    "randomize_from_top": "sanity",
+    "rank_correlation": "sanity",
     "mosaic": "pictures",
     "show_mosaic": "pictures",
     "overlay": "pictures",
