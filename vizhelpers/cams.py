@@ -170,6 +170,10 @@ def class_maps(
     and `torch.inference_mode`. The layer is recorded as it was when it returned, whatever an
     in-place ReLU or `+=` does to it afterwards.
 
+    Two methods are to be read with care, in the library as here: EigenCAM's sign is arbitrary, so
+    that its maps may be upside down; and AblationCAM divides by the score, so that below zero its
+    map shows what speaks against the class.
+
     Args:
         model: Any module that takes one batch of images.
         images: `[N, C, H, W]` as the model takes them, that is, already normalised.
@@ -333,37 +337,45 @@ def _look(model: nn.Module, images: Tensor, output: Output | None) -> Captured:
 
 
 def _choose(model: nn.Module, seen: Captured) -> TargetLayer:
-    modules = dict(model.named_modules(remove_duplicate=False))
-    targets = {n: t for n in seen if n in modules and (t := _target(model, seen, n))}
+    targets = {n: t for n in list_layers(model, nn.Module) if (t := _target(model, seen, n))}
+    targets = {name: targets[name] for name in seen if name in targets}  # as they were called
     for name, target in reversed(targets.items()):
-        gradient = seen.gradients[name][0]
-        if target.reshape and "Norm" in _kind(modules[name]) and target.reshape(gradient).any():
+        norm = "Norm" in _kind(get_layer(model, name))
+        if norm and target.reshape and target.reshape(seen.gradients[name][0]).any():
             why = "the last normalisation from which image patches reach the output"
             rows, columns = target.map_shape
             return replace(target, reason=f"{name!r} is {why}: {rows}×{columns} of them.")
+    name = _last_map(model, seen, targets)
+    count, rows, columns = seen[name][0].shape[1:]
+    reason = (
+        f"{name!r} is the last layer that returns maps before they are pooled or flattened: "
+        f"{count} of {rows}×{columns} positions."
+    )
+    for after in [n for n in list(seen)[list(seen).index(name) + 1 :] if n in list_layers(model)][
+        :1
+    ]:
+        kind, shape = _kind(get_layer(model, after)), list(seen[after][0].shape)
+        reason += f" Next comes {after!r} ({kind}), which returns {shape}."
+    return replace(targets[name], reason=reason)
+
+
+def _last_map(model: nn.Module, seen: Captured, targets: dict[str, TargetLayer]) -> str:
     results = [leaf for leaf in tree_leaves(seen.output) if isinstance(leaf, Tensor)]
-    maps = [n for n, target in targets.items() if n and not target.reshape]
-    maps = [n for n in maps if not any(torch.equal(seen[n][0], result) for result in results)]
+    maps = [
+        name
+        for name, target in targets.items()
+        if not target.reshape and not any(torch.equal(seen[name][0], r) for r in results)
+    ]
     if not maps:
         raise ValueError(
             f"no layer of this {_kind(model)} {_NEEDED}. So there is nothing to lay over the "
             f"image. The layers return:\n{seen!r}"
         )
     leaves = list_layers(model)
-    own = [n for n in maps if n in leaves and "Pool" not in _kind(modules[n])] or maps
-    # From there to the blocks that end with this layer, or join it with parallel branches.
-    same = takewhile(
-        lambda n: targets[n].map_shape == targets[own[-1]].map_shape, maps[maps.index(own[-1]) :]
-    )
-    name = list(same)[-1]
-    count, rows, columns = seen[name][0].shape[1:]
-    reason = (
-        f"{name!r} is the last layer that returns maps before they are pooled or flattened: "
-        f"{count} of {rows}×{columns} positions."
-    )
-    for after in [n for n in list(seen)[list(seen).index(name) + 1 :] if n in leaves][:1]:
-        reason += f" Next comes {after!r} ({_kind(modules[after])}): {list(seen[after][0].shape)}."
-    return replace(targets[name], reason=reason)
+    own = [n for n in maps if n in leaves and "Pool" not in _kind(get_layer(model, n))] or maps
+    size = targets[own[-1]].map_shape
+    # On to the blocks that end with this layer, or that join it with parallel branches.
+    return list(takewhile(lambda n: targets[n].map_shape == size, maps[maps.index(own[-1]) :]))[-1]
 
 
 def _given(model: nn.Module, seen: Captured, name: str) -> TargetLayer:
