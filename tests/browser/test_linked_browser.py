@@ -211,13 +211,16 @@ def test_the_number_box_keeps_its_channel(view: View) -> None:
     view.assert_shows("features.1", 33)
 
 
-def test_arrow_keys_in_the_number_box(view: View) -> None:
+def test_arrow_keys_in_the_boxes(view: View) -> None:
     active = "window.jupyterapp.shell.currentWidget.content.activeCellIndex"
     before = view.page.evaluate(active)
     view.number.click()
     for key, channel in (("ArrowUp", 6), ("ArrowUp", 7), ("ArrowDown", 6)):
         view.page.keyboard.press(key)
         view.assert_shows("features.1", channel)
+    view.layers.focus()
+    view.page.keyboard.press("ArrowDown")
+    view.element.locator('[data-layer="features.4"]').wait_for(timeout=10_000)
     assert view.page.evaluate(active) == before, "the keys moved through the notebook's cells"
 
 
