@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from vizhelpers import draw_scene, draw_two, load_model, load_scenes
-from vizhelpers.capture import capture
+from vizhelpers.capturing import capture
 from vizhelpers.scenes import CLASSES
 
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from zoo import ALL, CLASSES, Residual, ResidualBlock
 
 from vizhelpers.cams import METHODS, choose_target_layer, class_maps
-from vizhelpers.capture import capture
+from vizhelpers.capturing import capture
 from vizhelpers.layers import get_layer
 from vizhelpers.models import load_model
 

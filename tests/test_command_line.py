@@ -242,5 +242,7 @@ def test_importing_the_package_is_cheap_and_complete() -> None:
     for name in vizhelpers.__all__:
         assert getattr(vizhelpers, name) is not None
         assert name in dir(vizhelpers)
+        # Importing a room puts it into the package under its own name, in a public name's place.
+        assert name not in vizhelpers._ROOM_OF.values()
     with pytest.raises(AttributeError, match="no attribute 'conv'"):
         vizhelpers.conv  # noqa: B018

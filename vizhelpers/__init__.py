@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from vizhelpers.budget import layer_budget, show_budget
     from vizhelpers.cams import choose_target_layer, class_maps
-    from vizhelpers.capture import capture
+    from vizhelpers.capturing import capture
     from vizhelpers.exercises import check, hint, progress, quiz
     from vizhelpers.graph import draw_graph, module_graph
     from vizhelpers.images import denormalize, load_image, normalize
@@ -77,7 +77,7 @@ _ROOM_OF = {
     "receptive_field": "receptive",
     "top_patches": "responses",
     "part_shares": "responses",
-    "capture": "capture",
+    "capture": "capturing",
     "choose_target_layer": "cams",
     "class_maps": "cams",
     "score_maps": "scores",

@@ -20,11 +20,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils._pytree import keystr, tree_leaves, tree_leaves_with_path
-from tqdm import tqdm
 
-from vizhelpers.capture import Captured, capture
+from vizhelpers.capturing import Captured, capture
 from vizhelpers.layers import check_model, get_layer, layer_name, list_layers
 from vizhelpers.state import preserve_state
+from vizhelpers.waiting import with_progress
 
 Target = Callable[[Tensor], Tensor]
 Output = Callable[[Any], Tensor]
@@ -249,7 +249,7 @@ def _run(
             return raw[-1]
 
         cam.get_cam_image = record
-        for start in tqdm(range(0, len(images), size), cls.__name__, delay=2, disable=None):
+        for start in with_progress(range(0, len(images), size), cls.__name__):
             some = slice(start, start + size)
             maps.append(cam(_to_model(model, images[some]), goals and goals[some]))
             scores.append(cam.outputs.detach())

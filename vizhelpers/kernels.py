@@ -25,9 +25,9 @@ from matplotlib.collections import LineCollection, PolyCollection
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
-from tqdm import tqdm
 
 from vizhelpers.pictures import Picture, new_figure, show_mosaic
+from vizhelpers.waiting import with_progress
 
 PLAIN, CHOSEN, MUTED = "#1f77b4", "#d62728", "0.45"
 BINS, PIECE = 100, 1 << 22  # bins of a histogram; how many numbers are looked at together
@@ -192,7 +192,7 @@ def weight_stats(
             f"not {type(source).__name__}."
         )
     measured, skipped = {}, {}
-    for name, value in tqdm(tensors, "weights", delay=2, leave=False, disable=None):
+    for name, value in with_progress(tensors, "weights"):
         if reason := _why_not(value):
             skipped[name] = reason
         else:

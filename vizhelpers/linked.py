@@ -80,6 +80,7 @@ def show_unit(
 
     right, below = EDGE + panel.width + GAP, TOP + panel.height + 12
     sheet = Image.new("RGB", (right + panel.width + EDGE, below + CUT + EDGE), "white")
+    sheet._repr_jpeg_ = None  # type: ignore[assignment]  # a notebook would store both
     sheet.paste(covered, (EDGE, TOP))
     sheet.paste(panel, (right, TOP))
     pen = ImageDraw.Draw(sheet)

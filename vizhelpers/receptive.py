@@ -16,7 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from vizhelpers.capture import capture
+from vizhelpers.capturing import capture
 from vizhelpers.layers import check_model, layer_name
 from vizhelpers.state import preserve_state
 

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
-from vizhelpers.capture import capture
+from vizhelpers.capturing import capture
 from vizhelpers.layers import check_model
 from vizhelpers.receptive import ReceptiveField, receptive_field
 from vizhelpers.scenes import CLASSES, PARTS
 from vizhelpers.state import preserve_state
+from vizhelpers.waiting import with_progress
 
 _GREY = 0.5
 
@@ -132,7 +132,7 @@ def top_patches(
     best: list[Tensor] = []
     with preserve_state(model):
         model.eval()
-        for index, batch in tqdm(batches, field.layer, delay=2, disable=None):
+        for index, batch in with_progress(batches, field.layer):
             maps = capture(model, batch.to(device), layer)[field.layer][0].cpu()
             found = _strongest(maps, field.layer, index * batch_size)
             joined = [torch.cat(pair) for pair in zip(best, found, strict=True)] if best else found

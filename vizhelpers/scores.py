@@ -15,10 +15,10 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from vizhelpers.layers import check_model
 from vizhelpers.state import preserve_state
+from vizhelpers.waiting import with_progress
 
 Array: TypeAlias = Tensor | NDArray[Any]
 
@@ -284,7 +284,7 @@ def deletion_insertion(
     found: list[Tensor] = []
     with preserve_state(model), torch.no_grad():
         model.eval()
-        for share in tqdm(shares.tolist(), "deletion and insertion", delay=2, disable=None):
+        for share in with_progress(shares.tolist(), "deletion and insertion"):
             exchanged = (order < round(share * order[0].numel()))[:, None]
             for old, new in ((inputs, other), (other, inputs)):
                 mixed = torch.where(exchanged, new, old)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torchvision.models import resnet18
 
-from vizhelpers.capture import capture
+from vizhelpers.capturing import capture
 from vizhelpers.layers import get_layer, list_layers
 
 ROUNDS = 40

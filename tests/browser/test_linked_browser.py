@@ -18,7 +18,7 @@ NOTEBOOK = "linked.ipynb"
 GOAL_MS = 150
 # Receptive fields are computed beforehand: a lesson would do the same.
 CELL = """
-from vizhelpers.capture import capture
+from vizhelpers.capturing import capture
 from vizhelpers.images import normalize
 from vizhelpers.linked import linked_view, show_unit
 from vizhelpers.models import load_model

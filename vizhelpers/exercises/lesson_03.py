@@ -166,7 +166,7 @@ def dead(answer: object) -> Outcome:
 
 
 def _maps(model: "nn.Module", layer: str, picture: "Tensor") -> "Tensor":
-    from vizhelpers.capture import capture
+    from vizhelpers.capturing import capture
 
     return capture(model, picture, layer)[layer][0][0]
 

@@ -23,7 +23,7 @@ from torch.utils.checkpoint import checkpoint
 from zoo import ALL, BROKEN, Plain, Residual, SharedRelu
 
 from vizhelpers.calls import closes_with
-from vizhelpers.capture import capture
+from vizhelpers.capturing import capture
 from vizhelpers.layers import get_layer, list_layers
 from vizhelpers.models import load_model
 
@@ -713,7 +713,7 @@ def test_compiled_models_are_run_uncompiled() -> None:
     code = """
 import torch
 from torch import nn
-from vizhelpers.capture import capture
+from vizhelpers.capturing import capture
 compiled_graphs = []
 def backend(graph, example):
     compiled_graphs.append(graph)
