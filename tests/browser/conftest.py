@@ -12,7 +12,7 @@ import pytest
 from lab import Lab, free_port, start_lab
 from playwright.sync_api import Playwright
 
-from vizhelpers.paths import NOTEBOOKS
+from vizhelpers.paths import DATA, NOTEBOOKS
 
 BROWSERS = (
     "chromium",
@@ -85,6 +85,7 @@ def running_lab(
     """JupyterLab on a copy of the notebooks. Without a browser it is not even started."""
     folder = tmp_path_factory.mktemp("lab")
     shutil.copytree(NOTEBOOKS, folder / "course")  # running the lessons must not change them
+    shutil.copytree(DATA / "weights", folder / "data" / "weights")  # a lesson reads ../data
     port, token = free_port(), secrets.token_hex(16)
     lab = Lab(f"http://127.0.0.1:{port}", token)
     process = start_lab(folder, port, token)
