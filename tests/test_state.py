@@ -222,6 +222,14 @@ def test_device_and_cuda_random_numbers():
     assert torch.equal(torch.rand(1, device="cuda"), first)
 
 
+def test_a_model_made_in_inference_mode() -> None:
+    with torch.inference_mode():
+        model = nn.Linear(3, 2)
+    with preserve_state(model):
+        model.eval()
+    assert model.training
+
+
 def test_lazy_layers_stay_undecided():
     model = nn.Sequential(nn.LazyConv2d(4, 3), nn.LazyBatchNorm2d())
     with preserve_state(model):

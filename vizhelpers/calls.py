@@ -44,7 +44,9 @@ def closes_with(model: nn.Module, names: Iterable[str]) -> set[str]:
     """
     modules = dict(model.named_modules(remove_duplicate=False))
     places = Counter(map(id, modules.values()))
-    calls_once = cache(_calls_once)  # for this pass only: a model may be changed
+    # Both for this pass only: a model may be changed.
+    uses = {cls: _uses(cls) for cls in {type(m) for m in modules.values() if m._modules}}
+    calls_once = cache(lambda owner, child: _calls_once(uses[type(owner)], owner, child))
     found = set()
     for name in names:
         closing = path = name if places[id(modules[name])] == 1 else ""
@@ -57,14 +59,13 @@ def closes_with(model: nn.Module, names: Iterable[str]) -> set[str]:
     return found
 
 
-def _calls_once(owner: nn.Module, child: str) -> bool:
+def _calls_once(uses: _Uses, owner: nn.Module, child: str) -> bool:
     """Whether one pass through `owner` is sure to call `owner.child` at most once."""
     cls, attributes = type(owner), vars(owner)
     if type(owner._modules[child]).__call__ is not nn.Module.__call__ or "forward" in attributes:
         return False
     if cls.forward is nn.Sequential.forward:
         return True
-    uses = _uses(cls)
     return _comes_once(uses, child) and not any(
         hasattr(cls, name) or isinstance(attributes[name], _MAY_HOLD_LAYERS)
         for name in uses

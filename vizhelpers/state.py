@@ -81,13 +81,13 @@ def _keep_random_numbers(undo: ExitStack) -> None:
 def _keep_module(module: nn.Module) -> Callable[[], None]:
     kind, training, attributes = type(module), module.training, vars(module).copy()
     registries = [attributes.get(name) for name in _REGISTRIES]
-    entries = [_copy(registry) for registry in registries]
+    entries = [(registry, dict(registry)) for registry in registries if isinstance(registry, dict)]
 
     def restore() -> None:
         module.__class__ = kind  # lazy layers and parametrizations change it
         vars(module).clear()
         vars(module).update(attributes)
-        for registry, content in zip(registries, entries, strict=True):
+        for registry, content in entries:
             _refill(registry, content)
         if module.training != training:  # a scripted module keeps its mode elsewhere
             module.training = training
@@ -99,16 +99,17 @@ def _keep_tensor(tensor: Tensor, *, numbers: bool) -> Callable[[], None]:
     kind, needs_grad, grad = type(tensor), tensor.requires_grad, tensor.grad
     restore_memory = _keep_memory(tensor, numbers=numbers and not is_lazy(tensor))
     restore_grad = None if grad is None else _keep_memory(grad, numbers=True)
-    hooks = [_copy(getattr(tensor, name)) for name in _TENSOR_HOOKS]
+    hooks = [(name, dict(getattr(tensor, name) or ())) for name in _TENSOR_HOOKS]
 
     def restore() -> None:
         tensor.grad = None  # it may be on another device by now
         restore_memory()
-        tensor.requires_grad = needs_grad
+        if tensor.requires_grad != needs_grad:  # refused for tensors made in inference mode
+            tensor.requires_grad = needs_grad
         if restore_grad is not None:
             restore_grad()
             tensor.grad = grad
-        for name, content in zip(_TENSOR_HOOKS, hooks, strict=True):
+        for name, content in hooks:
             _refill(getattr(tensor, name), content)
         tensor.__class__ = kind  # a lazy parameter changes it when it learns its shape
 
@@ -129,12 +130,9 @@ def _keep_memory(tensor: Tensor, *, numbers: bool) -> Callable[[], None]:
     return restore
 
 
-def _copy(registry: Any) -> dict[Any, Any]:
-    return dict(registry) if isinstance(registry, dict) else {}
-
-
-def _refill(registry: Any, content: dict[Any, Any]) -> None:
+def _refill(registry: dict[Any, Any] | None, content: dict[Any, Any]) -> None:
     """Put the content back into the same dictionary: the handles of hooks refer to it."""
-    if isinstance(registry, dict):  # None before a tensor's first hook; else in scripted modules
+    if registry:  # None before a tensor's first hook
         registry.clear()
+    if content and registry is not None:
         registry.update(content)
