@@ -223,6 +223,8 @@ def test_a_constant_map_has_no_order() -> None:
 def test_arrays_will_do_and_wrong_maps_are_refused() -> None:
     maps = torch.rand(2, 4, 4)
     assert rank_correlation(maps.numpy(), maps).tolist() == pytest.approx([1, 1])
+    half = maps.bfloat16()
+    assert rank_correlation(half, half.float()).tolist() == pytest.approx([1, 1])
     with pytest.raises(ValueError, match=r"\[2, 4, 4\], maps_b \[2, 8, 8\]"):
         rank_correlation(maps, torch.rand(2, 8, 8))
     with pytest.raises(ValueError, match=r"maps_b must be \[N, H, W\]"):

@@ -373,6 +373,14 @@ def test_scores_inside_a_dictionary_can_be_picked() -> None:
     assert curves.deletion[0].tolist() == pytest.approx([1, 0], abs=1e-6)
 
 
+def test_a_model_of_doubles_gets_doubles() -> None:
+    model = nn.Sequential(nn.Flatten(), nn.Linear(12, 2)).double()
+    images = torch.rand(2, 3, 2, 2).double()
+    curves = deletion_insertion(model, images, torch.rand(2, 2, 2), 1, fill=0.0, steps=1)
+    whole = model(images).softmax(1)[:, 1].float()
+    torch.testing.assert_close(curves.deletion[:, 0], whole)
+
+
 @pytest.mark.parametrize(
     ("changes", "error", "words"),
     [
@@ -381,6 +389,7 @@ def test_scores_inside_a_dictionary_can_be_picked() -> None:
         ({"targets": -1}, ValueError, "targets are -1 to -1"),
         ({"targets": torch.tensor([0, 1])}, ValueError, r"\[1\], got \[2\]"),
         ({"targets": torch.tensor([0.5])}, TypeError, "float32"),
+        ({"targets": None}, TypeError, "got None"),
         ({"fill": torch.zeros(3, 2, 2)}, ValueError, r"\[1, 3, 2, 2\], got \[3, 2, 2\]"),
         ({"maps": torch.ones(1, 4, 4)}, ValueError, r"\(2, 2\), mode='bilinear'"),
         ({"maps": -torch.ones(1, 2, 2)}, ValueError, "clamp"),

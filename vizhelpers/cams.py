@@ -21,9 +21,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import keystr, tree_leaves, tree_leaves_with_path
 
-from vizhelpers.capturing import Captured, capture
-from vizhelpers.layers import check_model, get_layer, layer_name, list_layers
-from vizhelpers.state import preserve_state
+from vizhelpers.capturing import Captured, capture, layer_by_layer
+from vizhelpers.layers import check_model, get_layer, layer_name, list_layers, to_model
 from vizhelpers.waiting import with_progress
 
 Target = Callable[[Tensor], Tensor]
@@ -251,7 +250,7 @@ def _run(
         cam.get_cam_image = record
         for start in with_progress(range(0, len(images), size), cls.__name__):
             some = slice(start, start + size)
-            maps.append(cam(_to_model(model, images[some]), goals and goals[some]))
+            maps.append(cam(to_model(model, images[some]), goals and goals[some]))
             scores.append(cam.outputs.detach())
     stretched = _finite(maps)
     return ClassMaps(
@@ -276,7 +275,7 @@ def _finite(arrays: list[Any]) -> Tensor:
 def _library(model: _Scores, cls: type[Any], target: TargetLayer) -> Iterator[Any]:
     """The library's object, quiet, with the target layer's output out of harm's way.
 
-    The hooks are taken away by `preserve_state`, as are those of the library.
+    The hooks are taken away by `layer_by_layer`, as are those of the library.
     """
     from pytorch_grad_cam import AblationCAM, ablation_cam, score_cam
     from pytorch_grad_cam.ablation_layer import AblationLayer, AblationLayerVit
@@ -310,13 +309,7 @@ def _leaf(module: nn.Module, args: Any, output: Tensor) -> Tensor:
 @contextmanager
 def _prepared(model: nn.Module) -> Iterator[None]:
     """Eval mode, autograd on, weights frozen, every layer called by itself; undone afterwards."""
-    with ExitStack() as undo:
-        undo.enter_context(preserve_state(model))
-        mha = torch.backends.mha
-        undo.callback(mha.set_fastpath_enabled, mha.get_fastpath_enabled())
-        mha.set_fastpath_enabled(False)
-        undo.enter_context(torch.inference_mode(False))
-        undo.enter_context(torch.enable_grad())
+    with layer_by_layer(model), torch.inference_mode(False), torch.enable_grad():
         model.eval().requires_grad_(False)  # frozen: no time is spent on gradients of weights
         yield
 
@@ -330,7 +323,7 @@ def _look(model: nn.Module, images: Tensor, output: Output | None) -> Captured:
             raise TypeError("neither the model nor `output` returned a tensor of floats.")
         return sum(scores)
 
-    image = _to_model(model, images[:1])
+    image = to_model(model, images[:1])
     seen = capture(model, image, list_layers(model, nn.Module), gradients=score)
     seen.output = _select(seen.output, output)
     return seen
@@ -351,9 +344,8 @@ def _choose(model: nn.Module, seen: Captured) -> TargetLayer:
         f"{name!r} is the last layer that returns maps before they are pooled or flattened: "
         f"{count} of {rows}×{columns} positions."
     )
-    for after in [n for n in list(seen)[list(seen).index(name) + 1 :] if n in list_layers(model)][
-        :1
-    ]:
+    later, leaves = list(seen)[list(seen).index(name) + 1 :], list_layers(model)
+    if after := next((other for other in later if other in leaves), None):
         kind, shape = _kind(get_layer(model, after)), list(seen[after][0].shape)
         reason += f" Next comes {after!r} ({kind}), which returns {shape}."
     return replace(targets[name], reason=reason)
@@ -527,7 +519,3 @@ def _is_float(value: Any) -> bool:
 
 def _select(result: Any, output: Output | None) -> Any:
     return result if output is None else output(result)
-
-
-def _to_model(model: nn.Module, images: Tensor) -> Tensor:
-    return images.to(next((p.device for p in model.parameters()), images.device))

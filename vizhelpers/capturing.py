@@ -6,6 +6,7 @@ drawn does not.
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -19,10 +20,10 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 from torch.nn.parameter import is_lazy
-from torch.utils._pytree import tree_map_only
+from torch.utils._pytree import tree_map
 
 from vizhelpers.calls import closes_with
-from vizhelpers.layers import check_model, get_layer, layer_name
+from vizhelpers.layers import check_model, get_layer, layer_name, named_tensors
 from vizhelpers.state import preserve_state
 
 Layer = str | nn.Module
@@ -170,7 +171,7 @@ def capture(
         recorder.check_calls()
         if gradients:
             recorder.differentiate(_score(output, gradients))
-        captured.output = tree_map_only(Tensor, _copy, output)
+        captured.output = _with_each(_copy, output)
     return captured
 
 
@@ -178,7 +179,9 @@ def _find(model: nn.Module, layers: Layer | Iterable[Layer]) -> dict[nn.Module, 
     """Each module that was asked for, and the names under which it was."""
     names_of: dict[nn.Module, list[str]] = {}
     modules = dict(model.named_modules(remove_duplicate=False))  # once: it is not for free
-    for layer in [layers] if isinstance(layers, str | nn.Module) else layers:
+    if isinstance(layers, str | nn.Module) or not isinstance(layers, Iterable):
+        layers = [layers]
+    for layer in layers:
         given = layer.removeprefix("_orig_mod.") if isinstance(layer, str) else layer
         module = modules.get(given) if isinstance(given, str) else None
         module = module or get_layer(model, given)
@@ -216,19 +219,20 @@ class _Recorder:
 
     def _before(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         given = args[0] if len(args) == 1 else args
-        for part, tensor in [*_tensors(given), *_tensors(kwargs)]:
+        for part, tensor in [*named_tensors(given), *named_tensors(kwargs)]:
             self._keep(self.captured.inputs, module, part, _copy(tensor))
 
     def _after(self, module: nn.Module, _: Any, output: Any) -> Any:
-        if self.with_gradients and isinstance(output, Tensor) and output._is_view():
-            # Autograd loses sight of this view if it is changed in place: hand on a copy.
-            output = output.clone()
+        if self.with_gradients:
+            # Autograd loses sight of a view that is changed in place: hand on a copy.
+            output = _with_each(lambda t: t.clone() if t._is_view() else t, output)
         self.called.add(module)
-        for part, tensor in _tensors(output):
+        for part, tensor in named_tensors(output):
             self._keep(self.captured, module, part, _copy(tensor))
-            # Unlike the tensor, its edge in the graph stays the same when it is overwritten.
-            edge = get_gradient_edge(tensor) if tensor.requires_grad else None
-            self._keep(self.edges, module, part, edge)
+            if self.with_gradients:
+                # Unlike the tensor, its edge in the graph stays the same when it is overwritten.
+                edge = get_gradient_edge(tensor) if tensor.requires_grad else None
+                self._keep(self.edges, module, part, edge)
         return output
 
     def _keep(self, where: dict[str, list[Any]], module: nn.Module, part: str, value: Any) -> None:
@@ -281,19 +285,29 @@ def _stop_when_closed(model: nn.Module, recorder: _Recorder, handles: ExitStack)
 
 
 @contextmanager
-def _prepared(model: nn.Module, *, with_gradients: bool) -> Iterator[None]:
-    """Have a model call its layers one by one, in the grad mode needed; undo it afterwards."""
+def layer_by_layer(model: nn.Module) -> Iterator[None]:
+    """Have a model call each of its layers, so that hooks fire; preserve its state, too.
+
+    PyTorch can run an attention block, or a compiled model, as one.
+    """
     with ExitStack() as undo:
         undo.enter_context(preserve_state(model))
-        # PyTorch can run an attention block, or a compiled model, as one: no hook fires in it.
         mha = torch.backends.mha
         undo.callback(mha.set_fastpath_enabled, mha.get_fastpath_enabled())
         mha.set_fastpath_enabled(False)
         if "torch._dynamo" in sys.modules:  # otherwise nothing is compiled, and it loads slowly
             undo.enter_context(torch.compiler.set_stance("force_eager"))
-        inference = torch.is_inference_mode_enabled() and not with_gradients
-        undo.enter_context(torch.inference_mode(inference))
-        undo.enter_context(torch.set_grad_enabled(with_gradients))
+        yield
+
+
+@contextmanager
+def _prepared(model: nn.Module, *, with_gradients: bool) -> Iterator[None]:
+    inference = torch.is_inference_mode_enabled() and not with_gradients
+    with (
+        layer_by_layer(model),
+        torch.inference_mode(inference),
+        torch.set_grad_enabled(with_gradients),
+    ):
         for parameter in model.parameters() if with_gradients else ():
             # Frozen layers too, also where only whole numbers lead to them.
             if not is_lazy(parameter) and parameter.dtype.is_floating_point:
@@ -305,15 +319,15 @@ def _arguments(inputs: Any, *, needs_grad: bool) -> tuple[tuple[Any, ...], dict[
     """The model's own copy of its inputs, as positional and keyword arguments."""
 
     def own(tensor: Tensor) -> Tensor:
-        copy = _copy(tensor)
-        if needs_grad and copy.dtype.is_floating_point:
-            copy = copy.requires_grad_().clone()  # not a leaf: it may be changed in place
-        return copy
+        mine = _copy(tensor)
+        if needs_grad and mine.dtype.is_floating_point:
+            mine = mine.requires_grad_().clone()  # not a leaf: it may be changed in place
+        return mine
 
     if isinstance(inputs, Mapping):
-        return (), {name: tree_map_only(Tensor, own, value) for name, value in inputs.items()}
+        return (), {name: _with_each(own, value) for name, value in inputs.items()}
     args = inputs if isinstance(inputs, tuple) else (inputs,)
-    return tuple(tree_map_only(Tensor, own, value) for value in args), {}
+    return tuple(_with_each(own, value) for value in args), {}
 
 
 def _score(output: Any, gradients: bool | Callable[[Any], Tensor]) -> Tensor:
@@ -343,28 +357,28 @@ def _score(output: Any, gradients: bool | Callable[[Any], Tensor]) -> Tensor:
 def _kind(value: Any) -> str:
     if isinstance(value, Tensor):
         return f"a tensor of shape {list(value.shape)}"
-    return f"{type(value).__name__} with {', '.join(p for p, _ in _tensors(value)) or 'no tensor'}"
-
-
-def _tensors(value: Any, path: str = "") -> Iterator[tuple[str, Tensor]]:
-    """All tensors in nested outputs, each with the Python that leads to it."""
-    parts: dict[str, Any] = {}
-    if isinstance(value, Tensor):
-        yield path, value
-    elif isinstance(value, tuple) and hasattr(value, "_fields"):
-        parts = {f".{name}": getattr(value, name) for name in value._fields}
-    elif dataclasses.is_dataclass(value):
-        parts = {f".{item.name}": getattr(value, item.name) for item in dataclasses.fields(value)}
-    elif isinstance(value, Mapping):
-        parts = {f"[{key!r}]": item for key, item in value.items()}
-    elif isinstance(value, list | tuple):
-        parts = {f"[{index}]": item for index, item in enumerate(value)}
-    for part, item in parts.items():
-        yield from _tensors(item, path + part)
+    parts = ", ".join(part for part, _ in named_tensors(value))
+    return f"{type(value).__name__} with {parts or 'no tensor'}"
 
 
 def _copy(tensor: Tensor) -> Tensor:
     return tensor.detach().clone()
+
+
+def _with_each(function: Callable[[Tensor], Tensor], value: Any) -> Any:
+    """The same nested lists, tuples, mappings and dataclasses, with other tensors in them."""
+
+    def of_leaf(leaf: Any) -> Any:
+        if isinstance(leaf, Tensor):
+            return function(leaf)
+        if not dataclasses.is_dataclass(leaf):
+            return leaf
+        other = copy.copy(leaf)
+        for part in dataclasses.fields(leaf):  # also of a frozen one
+            object.__setattr__(other, part.name, _with_each(function, getattr(leaf, part.name)))
+        return other
+
+    return tree_map(of_leaf, value)
 
 
 def _shapes(calls: Iterable[Tensor | None]) -> str:

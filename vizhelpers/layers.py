@@ -1,14 +1,15 @@
 """Layers by their dotted names: which there are, and finding the one that is meant.
 
 What turns names into modules and modules into names belongs here, and what every room asks of
-a model (`check_model`) or of what a layer returns (`tensor_shapes`). A name is what
+a model (`check_model`, `to_model`) or of what a layer returns (`named_tensors`). A name is what
 `model.named_modules()` says, such as `layer1.0.conv2`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
 from typing import Any
 
@@ -125,15 +126,31 @@ def check_model(model: object, what: str = "model") -> None:
         raise TypeError(f"{what} must be a torch.nn.Module, got {type(model).__name__}.")
 
 
-def tensor_shapes(value: Any) -> list[tuple[int, ...]]:
-    """The shapes of all tensors in nested lists, tuples and dictionaries, in order."""
+def to_model(model: nn.Module, images: Tensor) -> Tensor:
+    """Images on the device and of the type that the model's weights have."""
+    return images.to(next(model.parameters(), images))
+
+
+def named_tensors(value: Any, path: str = "") -> Iterator[tuple[str, Tensor]]:
+    """All tensors in what a layer returns, each with the Python that leads to it: `[1]['out']`."""
+    parts: dict[str, Any] = {}
     if isinstance(value, Tensor):
-        return [tuple(value.shape)]
-    if isinstance(value, Mapping):
-        value = tuple(value.values())
-    if isinstance(value, list | tuple):
-        return [shape for item in value for shape in tensor_shapes(item)]
-    return []
+        yield path, value
+    elif isinstance(value, tuple) and hasattr(value, "_fields"):
+        parts = {f".{name}": getattr(value, name) for name in value._fields}
+    elif is_dataclass(value):
+        parts = {f".{item.name}": getattr(value, item.name) for item in fields(value)}
+    elif isinstance(value, Mapping):
+        parts = {f"[{key!r}]": item for key, item in value.items()}
+    elif isinstance(value, list | tuple):
+        parts = {f"[{index}]": item for index, item in enumerate(value)}
+    for part, item in parts.items():
+        yield from named_tensors(item, path + part)
+
+
+def tensor_shapes(value: Any) -> list[tuple[int, ...]]:
+    """The shapes of all tensors in what a layer returns, in order."""
+    return [tuple(tensor.shape) for _, tensor in named_tensors(value)]
 
 
 def _check_kind(model: nn.Module, kind: Kind) -> None:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from vizhelpers.capturing import capture
-from vizhelpers.layers import check_model
+from vizhelpers.layers import check_model, to_model
 from vizhelpers.receptive import ReceptiveField, receptive_field
 from vizhelpers.scenes import CLASSES, PARTS
 from vizhelpers.state import preserve_state
@@ -127,13 +127,12 @@ def top_patches(
             "must be 1 or more."
         )
     field = receptive_field(model, layer, images.shape)
-    device = next((p.device for p in model.parameters()), images.device)
     batches = list(enumerate(torch.split(images, batch_size)))
     best: list[Tensor] = []
     with preserve_state(model):
         model.eval()
         for index, batch in with_progress(batches, field.layer):
-            maps = capture(model, batch.to(device), layer)[field.layer][0].cpu()
+            maps = capture(model, to_model(model, batch), layer)[field.layer][0].cpu()
             found = _strongest(maps, field.layer, index * batch_size)
             joined = [torch.cat(pair) for pair in zip(best, found, strict=True)] if best else found
             # Stable: of equal values, those of earlier images stay in front.

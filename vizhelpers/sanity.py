@@ -125,5 +125,5 @@ def _ranks(name: str, maps: Array) -> Tensor:
     values = torch.as_tensor(maps).detach().cpu()
     if values.ndim != 3 or values.numel() == 0 or values.isnan().any():
         raise ValueError(f"{name} must be [N, H, W] without NaN, got {list(values.shape)}.")
-    ranks = torch.from_numpy(rankdata(values.flatten(1).numpy(), axis=1))
+    ranks = torch.from_numpy(rankdata(values.flatten(1).double().numpy(), axis=1))
     return ranks - ranks.mean(dim=1, keepdim=True)

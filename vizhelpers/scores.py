@@ -6,7 +6,7 @@ sure such a number is. Making class activation maps is not; drawing is not.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, get_args
 
@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from vizhelpers.layers import check_model
+from vizhelpers.layers import check_model, to_model
 from vizhelpers.state import preserve_state
 from vizhelpers.waiting import with_progress
 
@@ -305,10 +305,9 @@ def _probabilities(
     model: nn.Module, images: Tensor, classes: Tensor, output: Callable[[Any], Tensor] | None
 ) -> Tensor:
     """Probability of each image's class: [N]."""
-    device = next((p.device for p in model.parameters()), images.device)
     found = []
     for start in range(0, len(images), _BATCH):
-        answer = model(images[start : start + _BATCH].to(device))
+        answer = model(to_model(model, images[start : start + _BATCH]))
         scores = answer if output is None else output(answer)
         if not isinstance(scores, Tensor) or scores.ndim != 2:
             got = list(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
@@ -366,6 +365,8 @@ def _checked_fill(fill: float | Tensor, images: Tensor) -> Tensor:
 
 
 def _checked_targets(targets: int | Tensor, count: int) -> Tensor:
+    if not isinstance(targets, int | Sequence | Tensor | np.ndarray) or isinstance(targets, str):
+        raise TypeError(f"targets must be one class or one for each image, got {targets!r}.")
     classes = torch.as_tensor(targets).cpu()
     if classes.is_floating_point() or classes.dtype == torch.bool:
         raise TypeError(f"targets must be whole numbers, got {classes.dtype}.")
