@@ -28,10 +28,13 @@ RESPONDS = 20  # the kernel of VGG11's features.8 that the third exercise asks a
 @exercise("02.plane")
 def plane(answer: object) -> Outcome:
     """Hand in the plane with which a kernel of `features.3` in VGG11 reads one channel."""
-    from torch import Tensor
+    import torch
 
     weight = _weight("vgg11", "features.3")
-    given = expect(answer, "tensor", Tensor).detach()
+    try:  # an array or nested lists hold the same numbers
+        given = torch.as_tensor(answer).detach()
+    except (TypeError, ValueError, RuntimeError):
+        raise WrongKindError("tensor") from None
     shapes = {weight[KERNEL].shape: "kernel", weight[:, CHANNEL].shape: "column"}
     if given.squeeze().shape != weight.shape[2:]:
         return wrong(shapes.get(given.shape, "shape"), found=list(given.shape))
@@ -51,8 +54,7 @@ def plane(answer: object) -> Outcome:
 @exercise("02.twins")
 def twins(answer: object) -> Outcome:
     """Which two kernels of ResNet18's `conv1` are most alike?"""
-    given = expect(list(answer) if isinstance(answer, tuple) else answer, "list", list)
-    weight = _weight("resnet18", "conv1")
+    given, weight = _as_list(answer), _weight("resnet18", "conv1")
     try:
         numbers = [number(part) for part in given]
     except WrongKindError:
@@ -94,6 +96,15 @@ def part(answer: object) -> Outcome:
     keys = {wanted_part: "object", wanted_object: "part"}
     found = (key for word, key in keys.items() if word in given.split())
     return wrong(next(found, "other"), hits=hits[given], count=count)
+
+
+def _as_list(answer: Any) -> list[Any]:
+    """The two numbers, or twice the one that `argmax` gives for row and column together."""
+    if hasattr(answer, "tolist"):
+        answer = answer.tolist()
+    if isinstance(answer, int):
+        return [answer, answer]
+    return list(answer) if isinstance(answer, tuple | set) else expect(answer, "list", list)
 
 
 @cache
