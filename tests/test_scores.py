@@ -150,14 +150,14 @@ def test_wrong_maps_and_masks_are_refused(
 def test_interval_agrees_with_scipy() -> None:
     values = random(60).numpy() ** 3
     expected = bootstrap((values,), np.mean, method="percentile", n_resamples=20_000, rng=1)
-    low, high = interval(values, draws=20_000)
-    assert low == pytest.approx(expected.confidence_interval.low, abs=0.003)
-    assert high == pytest.approx(expected.confidence_interval.high, abs=0.003)
+    low, high = interval(values)
+    assert low == pytest.approx(expected.confidence_interval.low, abs=0.006)
+    assert high == pytest.approx(expected.confidence_interval.high, abs=0.006)
 
 
 def test_interval_holds_the_true_mean_as_often_as_it_says() -> None:
     samples = random(300, 50)
-    hits = [low <= 0.5 <= high for low, high in (interval(s, 0.9, draws=400) for s in samples)]
+    hits = [low <= 0.5 <= high for low, high in (interval(s, 0.9) for s in samples)]
     assert np.mean(hits) == pytest.approx(0.9, abs=0.06)
 
 
@@ -165,7 +165,6 @@ def test_interval_has_its_own_random_numbers() -> None:
     values = random(40)
     torch_state, numpy_state = torch.get_rng_state(), np.random.get_state()[1].tolist()
     assert interval(values) == interval(values)
-    assert interval(values) != interval(values, seed=1)
     assert torch.equal(torch.get_rng_state(), torch_state)
     assert np.random.get_state()[1].tolist() == numpy_state
 
@@ -189,7 +188,6 @@ def test_difference_on_the_same_images_is_surer_than_two_intervals() -> None:
         (torch.ones(2, 2), {}, r"\[N\], got \[2, 2\]"),
         (torch.tensor([1.0, math.nan]), {}, "NaN"),
         (torch.ones(3), {"level": 95}, "between 0 and 1"),
-        (torch.ones(3), {"draws": 0}, "draws from 1"),
     ],
 )
 def test_impossible_intervals_are_refused(

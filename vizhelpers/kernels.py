@@ -31,6 +31,7 @@ from vizhelpers.waiting import with_progress
 
 PLAIN, CHOSEN, MUTED = "#1f77b4", "#d62728", "0.45"
 BINS, PIECE = 100, 1 << 22  # bins of a histogram; how many numbers are looked at together
+MAX_ROWS = 60  # of a picture
 CONV_AXES = ("kernel_number", "kernel_channel", "kernel_depth", "kernel_height", "kernel_width")
 LINEAR_AXES = ("out_features", "in_features")
 _COLUMNS = ("mean", "std", "min", "max", "norm", "zeros")
@@ -404,15 +405,16 @@ def _sparkline(histogram: Histogram) -> str:
 
 
 def show_weight_stats(
-    table: WeightTable, *, names: Sequence[str] | None = None, title: str = "", max_rows: int = 60
+    table: WeightTable, *, names: Sequence[str] | None = None, title: str = ""
 ) -> Picture:
     """Draw the distribution of many tensors below each other, on one axis centred on zero.
+
+    Of more than 60 tensors only the first are drawn, and that is said.
 
     Args:
         table: From `weight_stats`.
         names: Which tensors; by default the weights of convolutions and linear layers.
         title: Stands above.
-        max_rows: Draw only the first so many, and say so.
 
     Raises:
         ValueError: A name is not in the table, or there is nothing to draw.
@@ -420,7 +422,7 @@ def show_weight_stats(
     rows = [row for row in table if row.axes] if names is None else [table[n] for n in names]
     if not rows:
         raise ValueError("there are no weights to draw in this table; choose tensors with names=…")
-    shown, left_out = rows[:max_rows], len(rows) - max_rows
+    shown, left_out = rows[:MAX_ROWS], len(rows) - MAX_ROWS
     notes = ["each hill is drawn to its own height; the line below it is mean ± std"]
     # A single far value would press all hills into lines.
     far = max([0.0, *(max(-row.min, row.max) for row in shown if row.count > row.nonfinite)])
@@ -428,7 +430,7 @@ def show_weight_stats(
     if far > reach:
         notes.append(f"values up to {far:.3g} lie beyond the axis")
     if left_out > 0:
-        notes.append(f"only the first {max_rows} of {len(rows)} tensors")
+        notes.append(f"only the first {MAX_ROWS} of {len(rows)} tensors")
     width, height = 900, 20 * len(shown) + 110
     figure = new_figure(width / 100, height / 100)
     figure.set_layout_engine(None)

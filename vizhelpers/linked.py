@@ -64,15 +64,14 @@ def show_unit(
         ValueError: a shape or range that does not fit; there is no such channel or position;
             the field belongs to other maps or to an image of another size.
     """
-    advice = "A network's input needs denormalize(image), an optimised image .clamp(0, 1)."
-    pixels = pictures._unit_range(pictures._shaped(image, "image", 3), "image", advice)
+    pixels = pictures.photo(image)
     stack = _stack(maps)
     shapes = stack.shape[1:], pixels.shape[1:]
     spot = _spot(stack, channel, position)
     if field is not None and (field.map_shape, field.image_shape) != shapes:
         found = "maps {} of an image {}".format(*shapes)
         raise ValueError(f"this is the field of {field.layer!r}, {field}; here are {found}.")
-    limits = pictures._limits(stack, None, None, None)
+    limits = pictures.scale_of(stack)
     photo = Image.fromarray((255 * pixels).round().astype(np.uint8).transpose(1, 2, 0))
     panel = ImageOps.contain(photo, (PANEL, PANEL), Image.Resampling.BOX)
     blocks = Image.fromarray(_coloured(stack[channel], limits)).resize(panel.size, 0)
@@ -105,7 +104,7 @@ def show_unit(
 
 
 def _stack(maps: ArrayLike | Tensor) -> Floats:
-    array = pictures._numbers(maps)
+    array = pictures.as_numbers(maps)
     if array.ndim != 3 or array.size == 0:
         hint = " Choose one image's maps: maps[0]." if array.ndim == 4 else ""
         raise ValueError(f"maps must have the shape [C, h, w], not {list(array.shape)}.{hint}")
@@ -136,7 +135,7 @@ def _sentence(maps: Floats, channel: int, spot: Pair | None, field: ReceptiveFie
     values, text = maps[channel], f"Channel {channel} of {len(maps)}: "
     if spot is None:
         return f"{text}{_emptiness(values)}, so no unit is the strongest."
-    text += "{} at row {}, column {}".format(pictures._number(float(values[spot])), *spot)
+    text += "{} at row {}, column {}".format(pictures.number_text(float(values[spot])), *spot)
     text += " (its strongest)" if spot == _spot(maps, channel, None) else ""
     if field is not None:
         top, left, bottom, right = field.box(*spot)
@@ -149,7 +148,7 @@ def _sentence(maps: Floats, channel: int, spot: Pair | None, field: ReceptiveFie
 
 def _coloured(values: Floats, limits: Limits) -> NDArray[np.uint8]:
     """[h, w, 3]; grey where a value is not finite."""
-    colours = pictures._colours(None, limits).with_extremes(bad="0.75")
+    colours = pictures.colours_of(None, limits).with_extremes(bad="0.75")
     scaled = (values - limits.low) / (limits.high - limits.low)
     return colours(np.ma.masked_invalid(scaled), bytes=True)[:, :, :3]
 
@@ -164,7 +163,7 @@ def _draw_scale(
     for index, anchor in enumerate(("la", "ma", "ra")):
         value = limits.low + (limits.high - limits.low) * index / 2
         spot = (left + width * index // 2, top + 16)
-        pen.text(spot, pictures._number(value), "black", anchor=anchor)
+        pen.text(spot, pictures.number_text(value), "black", anchor=anchor)
     pen.text((left, top + 36), "one scale for all maps", "black")
 
 
@@ -210,7 +209,7 @@ def _draw_mosaic(maps: Floats, title: str, max_tiles: int) -> tuple[bytes, Grid]
     left, side = 36, MOSAIC / DPI
     figure = Picture(figsize=(side, side), dpi=DPI)
     ax = figure.add_axes((0, 0, 1, 1), axes_class=PictureAxes)
-    tiles = pictures._fit(maps[:max_tiles], None, ax)[1]
+    tiles = pictures.fit_tiles(maps[:max_tiles], None, ax)[1]
     pictures.show_mosaic(maps, ax=ax, title=title, colorbar=False, max_tiles=max_tiles)
     # The tiles rarely fill the room they were given: now the figure is fitted around them.
     (high, wide), notes = tiles.size, ax.get_xlabel().splitlines()

@@ -167,7 +167,7 @@ def show_mosaic(
     if not isinstance(labels, bool) and len(labels) != len(array):
         raise ValueError(f"there are {len(array)} tiles but {len(labels)} labels.")
     shown = array[:max_tiles]
-    limits = _limits(array, center_zero, vmin, vmax)
+    limits = scale_of(array, center_zero, vmin, vmax)
     void, notes = _empty_tiles(shown)
     notes = _scale_notes(limits, scale, colour=array.ndim == 4) + notes
     if len(shown) < len(array):
@@ -177,11 +177,11 @@ def show_mosaic(
 
     heading = f"{title}  {list(array.shape)}".strip()
     bar = colorbar and array.ndim == 3
-    shown, grid, more = _fit(shown, columns, ax, texts=not isinstance(labels, bool))
+    shown, grid, more = fit_tiles(shown, columns, ax, texts=not isinstance(labels, bool))
     notes += more
     if ax is None:
         ax = _exact_axes(grid, heading, notes, numbers=labels is True, bar=bar)
-    _draw_sheet(ax, grid, shown, limits, _colours(cmap, limits))
+    _draw_sheet(ax, grid, shown, limits, colours_of(cmap, limits))
     if bar:
         _add_colorbar(ax, ax.images[-1], limits, words=scale == "each")
     _cross_out(ax, [grid.box(index) for index in void])
@@ -229,10 +229,9 @@ def overlay(
         TypeError: an argument is neither a tensor nor an array of numbers.
         ValueError: a shape or range that does not fit.
     """
-    advice = "A network's input needs denormalize(image), an optimised image .clamp(0, 1)."
-    pixels = _unit_range(_shaped(image, "image", 3), "image", advice)
+    pixels = photo(image)
     values = _shaped(heat, "heat", 2)
-    limits = _limits(values, center_zero, vmin, vmax)
+    limits = scale_of(values, center_zero, vmin, vmax)
     outline = None if mask is None else _shaped(mask, "mask", 2)
     if outline is not None and outline.shape != pixels.shape[1:]:
         raise ValueError(
@@ -242,13 +241,13 @@ def overlay(
     _, notes = _empty_tiles(values[None])
     # Luma as in ITU-R BT.601, one tile of a mosaic.
     luma = np.array([0.299, 0.587, 0.114], dtype=np.float32)
-    grey, grid, _ = _fit(np.tensordot(luma, pixels, 1)[None], 1, ax)
+    grey, grid, _ = fit_tiles(np.tensordot(luma, pixels, 1)[None], 1, ax)
     if ax is None:
         ax = _exact_axes(grid, title, notes, numbers=False, bar=colorbar)
     _draw_sheet(ax, grid, grey, Limits(0, 1, False), colormaps["gray"])
     drawn = ax.imshow(
         _resize(values, grid.size),
-        _colours(cmap, limits),
+        colours_of(cmap, limits),
         vmin=limits.low,
         vmax=limits.high,
         alpha=alpha,
@@ -299,7 +298,7 @@ def describe(values: ArrayLike | Tensor, name: str = "") -> str:
     0.412, 38.1 % zeros, largest at [12, 4, 30]``. NaN and infinities are counted and left out
     of the rest.
     """
-    array = _numbers(values)
+    array = as_numbers(values)
     head = f"{name} {list(array.shape)}".strip()
     finite = np.isfinite(array)
     if not finite.any():
@@ -321,7 +320,8 @@ def describe(values: ArrayLike | Tensor, name: str = "") -> str:
 # -- from what was given to arrays ------------------------------------------------------------
 
 
-def _numbers(values: ArrayLike | Tensor) -> Floats:
+def as_numbers(values: ArrayLike | Tensor) -> Floats:
+    """float32 on the CPU, or an error that says what was given instead of numbers."""
     if isinstance(values, Tensor) and not values.is_complex():
         return values.detach().to("cpu", torch.float32).numpy()
     array = np.asarray(None if isinstance(values, Tensor) else values)
@@ -337,7 +337,7 @@ def _is_bytes(values: object) -> bool:
 
 def _tile_array(tiles: ArrayLike | Tensor) -> Floats:
     """[N, H, W] or [N, 3, H, W]; an error says which index is missing."""
-    array = _numbers(tiles)
+    array = as_numbers(tiles)
     if array.ndim == 4 and array.shape[1] == 1:
         array = array[:, 0]
     if array.size == 0:
@@ -357,13 +357,19 @@ def _tile_array(tiles: ArrayLike | Tensor) -> Floats:
 
 
 def _shaped(values: ArrayLike | Tensor, name: str, dimensions: Literal[2, 3]) -> Floats:
-    array = _numbers(values)
+    array = as_numbers(values)
     fits = array.ndim == dimensions and array.size and (dimensions == 2 or len(array) == 3)
     if not fits:
         hint = f" Choose one of the batch: {name}[0]." if array.ndim == dimensions + 1 else ""
         shape = "[3, H, W]" if dimensions == 3 else "[height, width]"
         raise ValueError(f"{name} must have the shape {shape}, not {list(array.shape)}.{hint}")
     return array
+
+
+def photo(image: ArrayLike | Tensor) -> Floats:
+    """[3, H, W] in [0, 1], or an error that says what to do about it."""
+    advice = "A network's input needs denormalize(image), an optimised image .clamp(0, 1)."
+    return _unit_range(_shaped(image, "image", 3), "image", advice)
 
 
 def _unit_range(array: Floats, name: str, advice: str) -> Floats:
@@ -377,7 +383,7 @@ def _unit_range(array: Floats, name: str, advice: str) -> Floats:
 
 def _pixel_array(values: ArrayLike | Tensor) -> NDArray[np.uint8]:
     """uint8 [H, W] or [H, W, 3] from a tensor's [3, H, W] or an array's [H, W, 3]."""
-    array = _numbers(values)
+    array = as_numbers(values)
     if isinstance(values, Tensor) and array.ndim == 3:
         array = array.transpose(1, 2, 0)
     if array.size == 0 or not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] == 3)):
@@ -419,8 +425,11 @@ class Limits(NamedTuple):
     signed: bool
 
 
-def _limits(
-    array: Floats, center_zero: bool | None, vmin: float | None, vmax: float | None
+def scale_of(
+    array: Floats,
+    center_zero: bool | None = None,
+    vmin: float | None = None,
+    vmax: float | None = None,
 ) -> Limits:
     """One scale for the whole array, with zero in it unless ``vmin`` says otherwise."""
     finite = array[np.isfinite(array)]
@@ -450,7 +459,7 @@ def _stretch_each(array: Floats, limits: Limits) -> tuple[Floats, Limits]:
     signed = limits.signed
     stretched = np.empty_like(array)
     for tile, out in zip(array, stretched, strict=True):
-        low, high, _ = _limits(tile, signed, None, None)
+        low, high, _ = scale_of(tile, signed)
         out[:] = tile / high if signed else (tile - low) / (high - low)
     return stretched, Limits(-1.0 if signed else 0.0, 1.0, signed)
 
@@ -460,7 +469,8 @@ def _scale_notes(limits: Limits, scale: str, *, colour: bool) -> list[str]:
         return ["each tile is stretched to its own range: do not compare tiles"]
     if colour and limits[:2] != (0, 1):
         grey = "grey is 0, " if limits.signed else ""
-        return [f"{grey}black {_number(limits.low)}, white {_number(limits.high)} in every tile"]
+        low, high = map(number_text, limits[:2])
+        return [f"{grey}black {low}, white {high} in every tile"]
     return []
 
 
@@ -479,11 +489,13 @@ def _empty_tiles(array: Floats) -> tuple[list[int], list[str]]:
     return np.flatnonzero(zero | broken).tolist(), notes
 
 
-def _number(value: float) -> str:
+def number_text(value: float) -> str:
+    """Three digits and a typographer's minus."""
     return f"{value:.3g}".replace("-", "\N{MINUS SIGN}")
 
 
-def _colours(cmap: str | Colormap | None, limits: Limits) -> Colormap:
+def colours_of(cmap: str | Colormap | None, limits: Limits) -> Colormap:
+    """The colour map that is asked for, or the one that fits the scale."""
     chosen = cmap or (SIGNED_MAP if limits.signed else PLAIN_MAP)
     return colormaps[chosen] if isinstance(chosen, str) else chosen
 
@@ -528,7 +540,7 @@ def _default_columns(array: Floats) -> int:
     return min(count, math.ceil(math.sqrt(count * (height + 1) / (width + 1))))
 
 
-def _fit(
+def fit_tiles(
     array: Floats, columns: int | None, ax: Axes | None, *, texts: bool = False
 ) -> tuple[Floats, _Grid, list[str]]:
     """The tiles in whole screen pixels, the grid they make, and a note if they were shrunk."""
@@ -598,7 +610,7 @@ def _add_colorbar(ax: Axes, image: ScalarMappable, limits: Limits, *, words: boo
     thick = 14 / ax.get_window_extent().width
     place = ax.inset_axes((1 + thick * 0.7, 0, thick, 1))
     bar = ax.figure.colorbar(image, cax=place)
-    names = [_number(value) for value in values]
+    names = [number_text(value) for value in values]
     if words:
         names = ["\N{MINUS SIGN}max", "0", "max"] if limits.signed else ["0 or min", "max"]
     bar.set_ticks(values, labels=names, fontsize=SMALL)

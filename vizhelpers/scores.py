@@ -22,7 +22,7 @@ from vizhelpers.waiting import with_progress
 
 Array: TypeAlias = Tensor | NDArray[Any]
 
-_BATCH = 50
+_BATCH, _DRAWS = 50, 2000
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -46,13 +46,13 @@ class MapScores:
         """Mean over the images of each score."""
         return {name: float(values.mean()) for name, values in self._scores().items()}
 
-    def intervals(self, level: float = 0.95) -> dict[str, tuple[float, float]]:
+    def intervals(self) -> dict[str, tuple[float, float]]:
         """Of each score, the interval in which its mean lies; see `interval`.
 
         Raises:
-            ValueError: there is only one map, or `level` is not between 0 and 1.
+            ValueError: there is only one map.
         """
-        return {name: interval(values, level) for name, values in self._scores().items()}
+        return {name: interval(values) for name, values in self._scores().items()}
 
     def _scores(self) -> dict[str, Tensor]:
         return {"pointing": self.pointing, "energy": self.energy, "iou": self.iou}
@@ -114,13 +114,12 @@ def _strongest_on(values: Tensor, inside: Tensor) -> Tensor:
     return (above & inside).sum(1) + room * (tied & inside).sum(1) / tied.sum(1)
 
 
-def interval(
-    values: Array, level: float = 0.95, *, seed: int = 0, draws: int = 2000
-) -> tuple[float, float]:
+def interval(values: Array, level: float = 0.95) -> tuple[float, float]:
     """Tell how far a mean could have come out differently with other images of the same kind.
 
     The percentile bootstrap (Efron 1979): draw as many of the values as there are, with
-    repetitions, take their mean, do so `draws` times, and cut off both ends of what came out.
+    repetitions, take their mean, do so 2,000 times, and cut off both ends of what came out. The
+    random numbers are the same at every call, and their own.
 
     To compare two methods on the same images, ask about the difference, image by image. It
     leaves out what both find easy or hard, so it says more than two intervals side by side:
@@ -130,20 +129,18 @@ def interval(
     Args:
         values: `[N]`, one value per image, N from 2. Not one per pixel: those go together.
         level: share of the drawn means that the interval holds.
-        seed: of the draws, which have a random generator of their own.
-        draws: how often to draw.
 
     Raises:
         TypeError: `values` is neither a tensor nor an array.
-        ValueError: it has another shape, fewer than two values or a NaN, or `level` or `draws`
-            is impossible.
+        ValueError: it has another shape, fewer than two values or a NaN, or `level` is not
+            between 0 and 1.
     """
     numbers = _checked("values", values, 1, "[N]").numpy()
     if len(numbers) < 2:
         raise ValueError(f"an interval needs two values or more, got {len(numbers)}.")
-    if not 0 < level < 1 or draws < 1:
-        raise ValueError(f"level must be between 0 and 1 and draws from 1, got {level}, {draws}.")
-    chosen = np.random.default_rng(seed).integers(len(numbers), size=(draws, len(numbers)))
+    if not 0 < level < 1:
+        raise ValueError(f"level must be between 0 and 1, got {level}.")
+    chosen = np.random.default_rng(0).integers(len(numbers), size=(_DRAWS, len(numbers)))
     low, high = np.quantile(numbers[chosen].mean(1), [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 
