@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import gc
 import warnings
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -211,6 +213,21 @@ def test_nothing_is_left_behind(method: str) -> None:
 
 def broken(scores: Tensor) -> Tensor:
     raise RuntimeError("a target with a bug")
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_no_graph_waits_for_the_garbage_collector(method: str) -> None:
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 3))
+    outputs = []
+    model.register_forward_hook(lambda _, __, output: outputs.append(weakref.ref(output)))
+    gc.collect()
+    gc.disable()
+    try:
+        class_maps(model, torch.rand(2, 3, 8, 8), 1, method=method)
+        assert outputs
+        assert all(output() is None for output in outputs)
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("method", ["GradCAM", "ScoreCAM", "AblationCAM", "FullGrad"])

@@ -290,6 +290,9 @@ def _library(model: _Scores, cls: type[Any], target: TargetLayer) -> Iterator[An
             undo.callback(setattr, module, "tqdm", module.tqdm)
             module.tqdm = SimpleNamespace(tqdm=iter)
         cam = cls(model, **options)
+        # What is set on it refers to it: without this, the last batch's graph would live on.
+        for name in ("get_cam_image", "save_activation"):
+            undo.callback(vars(cam).pop, name, None)
         undo.callback(cam.activations_and_grads.release)
         for layer in layers:
             if cam.uses_gradients and not cam.compute_input_gradient:
