@@ -10,9 +10,11 @@ from dataclasses import dataclass, field
 import torch
 from torch import nn
 
-from vizhelpers import draw_scene, draw_two, load_model, load_scenes
+from vizhelpers import draw_scene, draw_two, load_model, load_scenes, normalize
+from vizhelpers.cams import class_maps
 from vizhelpers.capturing import capture
 from vizhelpers.scenes import CLASSES
+from vizhelpers.scores import score_maps
 
 
 @dataclass
@@ -193,7 +195,10 @@ def plane() -> Answers:
     asked = weight[10, 5]
     untrained = load_model("vgg11", weights=None).features[3].weight
     return Answers(
-        right=[asked, asked.clone().double(), weight[10:11, 5:6], nn.Parameter(asked)],
+        right=[
+            *(asked, asked.clone().double(), weight[10:11, 5:6], nn.Parameter(asked)),
+            *(asked.numpy(), asked.tolist()),
+        ],
         wrong=[
             ("kernel", weight[10]),
             ("column", weight[:, 5]),
@@ -204,22 +209,29 @@ def plane() -> Answers:
             ("untrained", untrained[10, 5]),
             ("shape", weight),
             ("shape", asked.flatten()),
+            ("shape", [10, 5]),
             ("other", weight[0, 0]),
             ("other", torch.full((3, 3), float("nan"))),
             ("other", torch.zeros(3, 3, dtype=torch.bool)),
         ],
-        kind=[[10, 5], asked.numpy(), "weight[10, 5]", (10, 5)],
+        kind=["weight[10, 5]", nn.Linear(1, 1), [[1], [2, 3]]],
     )
 
 
 def twins() -> Answers:
     return Answers(
-        right=[[2, 8], (8, 2), [torch.tensor(2), 8.0], list(divmod(40, 16))],
+        right=[
+            *([2, 8], (8, 2), {2, 8}, [torch.tensor(2), 8.0]),
+            *(torch.tensor([2, 8]), list(divmod(40, 16))),
+        ],
         wrong=[
             ("product", [6, 15]),
             ("opposite", [2, 3]),
             ("untrained", [2, 7]),
             ("itself", [4, 4]),
+            ("itself", 2),
+            ("range", 40),
+            ("range", torch.tensor(40)),
             ("range", [2, 16]),
             ("range", [-1, 3]),
             ("numbers", [2]),
@@ -228,7 +240,7 @@ def twins() -> Answers:
             ("numbers", ["2", "8"]),
             ("other", [0, 1]),
         ],
-        kind=[40, "2, 8", {2, 8}, torch.tensor([2, 8])],
+        kind=["2, 8", 2.5, nn.Linear(1, 1)],
     )
 
 
@@ -346,6 +358,111 @@ def dead() -> Answers:
     )
 
 
+def cheat() -> Answers:
+    return Answers(
+        right=["A", " a ", "network A"],
+        wrong=[("honest", "B"), ("honest", "b"), ("unknown", "C"), ("unknown", "both")],
+        kind=[0, ["A"], torch.nn.Linear(1, 1)],
+    )
+
+
+def energy() -> Answers:
+    scenes = load_scenes()
+    index = scenes.names.index("cat_on_sea_0")
+    found = class_maps(load_model("resnet18"), normalize(scenes.images[[index]]))
+    heat, inside = found.maps[0], scenes.masks[index] > 0.5
+    share = float(heat[inside].sum() / heat.sum())
+    scores = score_maps(heat[None], scenes.masks[[index]])
+    return Answers(
+        right=[
+            share,
+            scores.energy,
+            round(share, 2),
+            (heat * scenes.masks[index]).sum() / heat.sum(),
+        ],
+        wrong=[
+            ("percent", 100 * share),
+            ("outside", 1 - share),
+            ("strength", heat[inside].mean()),
+            ("all_pixels", (heat * inside).mean()),
+            ("iou", scores.iou),
+            ("area", inside.float().mean()),
+            ("pointing", scores.pointing),
+            ("other", 0.3),
+            ("range", 3),
+            ("range", float("nan")),
+        ],
+        kind=[heat, "0.5", True],
+    )
+
+
+def cam(
+    score: Callable[[torch.Tensor, int], torch.Tensor],
+    weigh: Callable[[torch.Tensor], torch.Tensor],
+    end: Callable[[torch.Tensor], torch.Tensor],
+) -> Callable[[nn.Module, str, torch.Tensor, int], torch.Tensor]:
+    """A learner's function that makes a class activation map."""
+
+    def make(model: nn.Module, layer: str, image: torch.Tensor, target: int) -> torch.Tensor:
+        found = capture(model, image, layer, gradients=lambda out: score(out, target))
+        maps, gradients = found[layer][0], found.gradients[layer][0]
+        return end((weigh(gradients) * maps).sum(1))
+
+    return make
+
+
+def leaves_gradients(model: nn.Module, layer: str, image: torch.Tensor, target: int) -> object:
+    model(image)[:, target].sum().backward()
+    return class_maps(model, image, target, layer=layer).raw
+
+
+def stretch(maps: torch.Tensor) -> torch.Tensor:
+    return (maps.relu() - maps.relu().min()) / maps.relu().max()
+
+
+def mend_cam() -> Answers:
+    def asked(out: torch.Tensor, target: int) -> torch.Tensor:
+        return out[:, target].sum()
+
+    def largest(out: torch.Tensor, target: int) -> torch.Tensor:
+        return out.max()
+
+    def likely(out: torch.Tensor, target: int) -> torch.Tensor:
+        return out.softmax(1)[0, target]
+
+    def channels(gradients: torch.Tensor) -> torch.Tensor:
+        return gradients.mean((2, 3), keepdim=True)
+
+    def places(gradients: torch.Tensor) -> torch.Tensor:
+        return gradients.mean(1, keepdim=True)
+
+    good = cam(asked, channels, torch.relu)
+    return Answers(
+        right=[
+            good,
+            lambda *given: good(*given)[0].double(),
+            lambda model, layer, image, target: class_maps(model, image, target, layer=layer).raw,
+        ],
+        wrong=[
+            ("predicted", cam(largest, places, torch.abs)),  # the lesson's own function
+            ("predicted", cam(largest, channels, torch.relu)),
+            ("axis", cam(asked, places, torch.abs)),
+            ("axis", cam(asked, places, torch.relu)),
+            ("abs", cam(asked, channels, torch.abs)),
+            ("sign", cam(asked, channels, lambda maps: maps)),
+            ("places", cam(asked, lambda gradients: gradients, torch.relu)),
+            ("stretched", cam(asked, channels, stretch)),
+            ("left", leaves_gradients),
+            ("shape", lambda *given: torch.zeros(128, 128)),
+            ("shape", lambda *given: None),
+            ("fails", lambda image: image),
+            ("other", cam(likely, channels, torch.relu)),
+            ("other", lambda *given: good(*given) * float("nan")),
+        ],
+        kind=["careful_cam", torch.zeros(7, 7), Net, nn.ReLU()],
+    )
+
+
 ANSWERS: dict[str, Callable[[], Answers]] = {
     "00.swap": swap,
     "00.share": share,
@@ -371,4 +488,10 @@ ANSWERS: dict[str, Callable[[], Answers]] = {
     "03.q1": quiz_answers("c", "a", "b"),
     "03.q2": quiz_answers("a", "b", "c"),
     "03.q3": quiz_answers("b", "a", "c"),
+    "04.cheat": cheat,
+    "04.energy": energy,
+    "04.mend": mend_cam,
+    "04.q1": quiz_answers("b", "a", "c"),
+    "04.q2": quiz_answers("a", "b", "c"),
+    "04.q3": quiz_answers("c", "a", "b"),
 }
