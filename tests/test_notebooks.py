@@ -21,6 +21,7 @@ CURRICULUM = {
     "01_print_vs_torchinfo": ("S1", "S2", "S3", "S4", "S5", "S6", "S7", "S8", "S9"),
     "02_kernels": ("K1", "K2", "K3", "K4", "K5", "K6"),
     "03_hooks_and_feature_maps": ("H1", "H2", "H3", "H4", "H5", "H6", "H7", "H8", "H9", "H10"),
+    "04_class_activation_maps": ("C1", "C2", "C3", "C4", "C5", "C6", "C7", "C8"),
 }
 MOST_BYTES = 1_000_000
 MOST_WORDS = 1_600
@@ -28,6 +29,7 @@ CELLS = {
     "00_start_here": (18, 40),
     "01_print_vs_torchinfo": (28, 44),  # nine rows of the curriculum in one lesson
     "03_hooks_and_feature_maps": (28, 44),  # ten rows
+    "04_class_activation_maps": (28, 44),  # eight rows, each with a measurement
 }
 USUAL_CELLS = (28, 40)
 # Outputs that may differ between machines, such as the doctor's, are not compared: few may.

@@ -16,6 +16,11 @@ from test_picker_browser import SHOWN, Picker, drawing_function
 LESSONS = {
     "02_kernels.ipynb": {"kernel": "7"},
     "03_hooks_and_feature_maps.ipynb": {"scene": "car_on_meadow_0"},
+    "04_class_activation_maps.ipynb": {
+        "scene": "car_on_meadow_0",
+        "asked": "penguin",
+        "method": "LayerCAM",
+    },
 }
 EXPECTED = """
 import hashlib
