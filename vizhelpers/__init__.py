@@ -3,8 +3,8 @@
 The rooms follow the way of a picture: ``scenes`` and ``images`` make tensors, ``models`` loads
 networks, ``layers`` names their parts, ``state`` and ``summary`` look without touching,
 ``kernels`` measures weights, ``capture`` reads what layers produce, ``cams`` explains an answer,
-``scores`` and ``sanity`` test the explanation, ``board`` and ``runs`` watch training, ``pictures`` draws, ``picker`` and ``linked`` let
-you choose, ``exercises`` answers back.
+``scores`` and ``sanity`` test the explanation, ``runs`` and ``board`` follow training, ``pictures``
+draws, ``picker`` and ``linked`` let you choose, ``exercises`` answers back.
 
 Every name below is loaded when it is first used, so that ``import vizhelpers`` costs nothing.
 """
