@@ -1,0 +1,296 @@
+"""Board: TensorBoard's server, started by a notebook, shown in it, and ended with it.
+
+What belongs here is the server's life and how a notebook shows it. What it reads is written by a
+``SummaryWriter``; the room ``runs`` reads the same files without any server.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass
+from html import escape
+from importlib.util import find_spec
+from os import PathLike
+from pathlib import Path
+from typing import Any, Self
+from urllib.request import ProxyHandler, build_opener
+
+HOST = "127.0.0.1"  # this machine alone: whoever reaches the server can read every run
+RELOAD_SECONDS = 2  # how soon the server notices what a running training has written
+# Runs TensorBoard in a process of its own. Nobody writes to its standard input, but the kernel
+# holds the other end: when the kernel ends, were it killed, the system closes that end, and the
+# server ends as well. Not the program `tensorboard`: on Windows it is a launcher whose child would
+# survive, and this Python's own package is there whatever is on the PATH.
+SERVER = """
+import os, signal, threading
+
+def end_with_the_kernel():
+    os.read(0, 1)
+    from tensorboard import manager
+    manager.remove_info_file()
+    os._exit(0)
+
+signal.signal(signal.SIGINT, signal.SIG_IGN)  # interrupting a cell does not mean the server
+threading.Thread(target=end_with_the_kernel, daemon=True).start()
+from tensorboard import main
+main.run_main()
+"""
+SERVING = re.compile(rf" at http://{re.escape(HOST)}:(\d+)/")
+
+# Started in this process and not stopped: the same folder again gets the same server.
+_boards: list[Board] = []
+
+
+def start_tensorboard(
+    logdir: str | PathLike[str], *, port: int | None = None, timeout: float = 60
+) -> Board:
+    """Start TensorBoard on a folder of runs, or return the one that is already running.
+
+    Only this machine can reach it, it asks nothing of the network, and it follows a training
+    while that still writes. It ends with `Board.stop`, or with the kernel.
+
+    Args:
+        logdir: The folder with one run, or with folders of runs. It may still be empty.
+        port: Where it listens; a free port by default.
+        timeout: Seconds after which a server that does not answer is given up.
+
+    Returns:
+        The server, which has read the names of all runs. ``board.show()`` shows it.
+
+    Raises:
+        TypeError: ``logdir`` is no path, or ``port`` no integer.
+        ValueError: ``port`` is not between 1 and 65535.
+        FileNotFoundError: There is no such folder.
+        NotADirectoryError: ``logdir`` is a file.
+        RuntimeError: TensorBoard is not installed, the port is taken, or the server ended; its
+            last words are in the message.
+        TimeoutError: The server did not answer in time.
+    """
+    folder = _existing_folder(logdir)
+    _check_port(port)
+    for board in _boards:
+        if board.running and board.logdir == folder and port in (None, board.port):
+            return board
+    if find_spec("tensorboard") is None:
+        raise RuntimeError("TensorBoard is not installed in this Python: pip install tensorboard")
+    if port is not None:
+        _refuse_taken(port)
+    board = Board(folder, port or 0)
+    try:
+        board._wait(timeout)
+    except BaseException:  # an interrupt, too, must leave nothing behind
+        board.stop()
+        raise
+    _boards.append(board)
+    return board
+
+
+class Board:
+    """A running TensorBoard. Made by `start_tensorboard`; ``with`` stops it at the end.
+
+    Attributes:
+        logdir: The folder that it reads.
+        port: The port on which it listens, on this machine only.
+    """
+
+    def __init__(self, logdir: Path, port: int) -> None:
+        self.logdir, self.port = logdir, 0
+        options = {
+            "logdir": logdir,
+            "host": HOST,
+            "port": port,  # 0: the system gives a free one, which the server then names
+            "load_fast": "false",  # the fast way is a second program, and it skips some plugins
+            "reload_interval": RELOAD_SECONDS,
+        }
+        command = [sys.executable, "-P", "-X", "utf8", "-c", SERVER]
+        self._process = subprocess.Popen(
+            [*command, *(f"--{name}={value}" for name, value in options.items())],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+            errors="replace",
+            creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
+        )
+        self._last_words: deque[str] = deque(maxlen=12)
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
+
+    @property
+    def url(self) -> str:
+        """The address for a browser on this machine."""
+        return f"http://{HOST}:{self.port}/"
+
+    @property
+    def running(self) -> bool:
+        """Whether the server still lives."""
+        return self._process.poll() is None
+
+    def show(self, height: int = 700, tab: str | None = None) -> Frame:
+        """Show TensorBoard below the cell, with a link to it.
+
+        Args:
+            height: Of the frame, in pixels.
+            tab: The page to begin with, such as ``"images"``; TensorBoard chooses by default.
+
+        Returns:
+            The frame. A notebook cell that ends with it shows it. Its stored text is the same on
+            every machine.
+
+        Raises:
+            RuntimeError: The server was stopped or has ended.
+            ValueError: There is no such tab; the message names all.
+        """
+        if not self.running:
+            raise RuntimeError("this TensorBoard has ended; start_tensorboard(…) starts a new one.")
+        if tab is not None and tab not in (known := _ask(self.port, "plugins_listing")):
+            raise ValueError(f"TensorBoard has no tab {tab!r}, but {', '.join(sorted(known))}.")
+        return Frame(self.url, self.port, height, tab)
+
+    def stop(self) -> None:
+        """End the server and free its port; a second time does nothing."""
+        if self in _boards:
+            _boards.remove(self)
+        assert self._process.stdin
+        self._process.stdin.close()
+        try:
+            self._process.wait(3)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._listener.join()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def __repr__(self) -> str:
+        # A port or a path would differ on every machine that runs the lesson.
+        return f"<TensorBoard, {'running' if self.running else 'stopped'}>"
+
+    def _listen(self) -> None:
+        """Take what the server says, so that it never waits for somebody to read it."""
+        assert self._process.stdout
+        with self._process.stdout as said:
+            for line in said:
+                self._last_words.append(line)
+                if found := SERVING.search(line):
+                    self.port = int(found[1])
+
+    def _wait(self, timeout: float) -> None:
+        """Wait until the server answers for its folder and lists the runs in it."""
+        end = time.monotonic() + timeout
+        while not self._answers():
+            if not self.running:
+                self._listener.join(3)
+                words = "".join(self._last_words).strip()
+                raise RuntimeError(f"TensorBoard ended before it answered. It said:\n{words}")
+            if time.monotonic() > end:
+                raise TimeoutError(
+                    f"TensorBoard did not answer within {timeout:g} s. On a busy machine it may "
+                    "need more: start_tensorboard(…, timeout=180)."
+                )
+            time.sleep(0.05)
+
+    def _answers(self) -> bool:
+        if not self.port:
+            return False
+        try:
+            folder, runs = _ask(self.port, "environment")["data_location"], _ask(self.port, "runs")
+        except OSError:
+            return False
+        # A page that is opened before the runs are listed stays empty until it is reloaded.
+        wanted = any(path.is_file() for path in self.logdir.rglob("*tfevents*"))
+        return Path(folder) == self.logdir and (bool(runs) or not wanted)
+
+
+@dataclass(frozen=True)
+class Frame:
+    """TensorBoard inside a notebook. Made by `Board.show`."""
+
+    url: str
+    port: int
+    height: int
+    tab: str | None
+
+    @property
+    def html(self) -> str:
+        """The frame, the link, and what to do where the browser is on another machine."""
+        address = escape(self.url + (f"#{self.tab}" if self.tab else ""), quote=True)
+        tunnel = f"ssh -L {self.port}:{HOST}:{self.port} that-machine"
+        return (
+            f'<iframe src="{address}" title="TensorBoard" width="100%" height="{self.height}" '
+            f'style="border: 1px solid #bbb; display: block"></iframe>'
+            f'<a href="{address}" target="_blank" rel="noopener">TensorBoard in its own tab</a>. '
+            f"Nothing to see? If the notebook runs on another machine: <code>{tunnel}</code>; "
+            "on Colab: <code>%load_ext tensorboard</code>, then "
+            "<code>%tensorboard --logdir …</code>"
+        )
+
+    def __repr__(self) -> str:
+        tab = f", {self.tab}" if self.tab else ""
+        return f"<TensorBoard{tab}: run the cell to see it>"
+
+    def _repr_mimebundle_(self, **options: Any) -> dict[str, Any]:
+        import ipywidgets
+
+        # HTML as such would be stored in the notebook, with a port that is dead for every reader.
+        # Of a widget only the text stays.
+        widget = ipywidgets.HTML(self.html, layout={"width": "100%"})
+        return {**widget._repr_mimebundle_(**options), "text/plain": repr(self)}
+
+
+def _existing_folder(logdir: str | PathLike[str]) -> Path:
+    if not isinstance(logdir, str | PathLike):
+        raise TypeError(f"logdir must be the path of a folder, not {type(logdir).__name__}.")
+    folder = Path(logdir).expanduser().resolve()
+    if folder.is_file():
+        raise NotADirectoryError(f"logdir is a file: {logdir}. Give the folder that it lies in.")
+    if not folder.is_dir():
+        raise FileNotFoundError(
+            f"there is no folder {logdir} (looked for {folder}). A SummaryWriter makes it when "
+            "training starts."
+        )
+    return folder
+
+
+def _check_port(port: int | None) -> None:
+    if port is None:
+        return
+    if not isinstance(port, int) or isinstance(port, bool):
+        raise TypeError(f"port must be an integer or None, not {type(port).__name__}.")
+    if not 1 <= port <= 65535:
+        raise ValueError(f"port must be between 1 and 65535, not {port}; leave it out for any.")
+
+
+def _refuse_taken(port: int) -> None:
+    """Say who listens on a port, if anybody does: Windows would let two listen on one."""
+    try:
+        socket.create_connection((HOST, port), timeout=1).close()
+    except OSError:
+        return
+    try:
+        holder = f"a TensorBoard of {_ask(port, 'environment')['data_location']}"
+    except (OSError, ValueError, LookupError, TypeError):
+        holder = "another program, perhaps Jupyter"
+    raise RuntimeError(
+        f"port {port} is taken by {holder}. Stop that one, or leave out port=: "
+        "then a free one is found."
+    )
+
+
+def _ask(port: int, what: str) -> Any:
+    """Ask the server on this machine, whatever proxy the environment names."""
+    with build_opener(ProxyHandler({})).open(
+        f"http://{HOST}:{port}/data/{what}", timeout=5
+    ) as said:
+        return json.load(said)
