@@ -9,40 +9,44 @@ from __future__ import annotations
 import json
 import re
 import socket
-import subprocess
 import sys
-import threading
 import time
 from collections import deque
 from dataclasses import dataclass
-from html import escape
 from importlib.util import find_spec
 from os import PathLike
 from pathlib import Path
+from subprocess import PIPE, STDOUT, Popen, TimeoutExpired
+from threading import Thread
 from typing import Any, Self
 from urllib.request import ProxyHandler, build_opener
 
 HOST = "127.0.0.1"  # this machine alone: whoever reaches the server can read every run
-RELOAD_SECONDS = 2  # how soon the server notices what a running training has written
 # Runs TensorBoard in a process of its own. Nobody writes to its standard input, but the kernel
 # holds the other end: when the kernel ends, were it killed, the system closes that end, and the
 # server ends as well. Not the program `tensorboard`: on Windows it is a launcher whose child would
 # survive, and this Python's own package is there whatever is on the PATH.
 SERVER = """
 import os, signal, threading
-
 def end_with_the_kernel():
     os.read(0, 1)
     from tensorboard import manager
     manager.remove_info_file()
     os._exit(0)
-
 signal.signal(signal.SIGINT, signal.SIG_IGN)  # interrupting a cell does not mean the server
 threading.Thread(target=end_with_the_kernel, daemon=True).start()
 from tensorboard import main
 main.run_main()
 """
+# Port 0: the system gives a free one, which the server then names. The fast loader is a second
+# program with gaps. Every two seconds it looks for what a running training has written.
+OPTIONS = f"--host={HOST} --port={{}} --load_fast=false --reload_interval=2"
 SERVING = re.compile(rf" at http://{re.escape(HOST)}:(\d+)/")
+FRAME = """<iframe src="{url}" title="TensorBoard" width="100%" height="{height}"
+style="border: 1px solid #bbb; display: block"></iframe>
+<a href="{url}" target="_blank" rel="noopener">TensorBoard in its own tab</a>. Nothing to see?
+If the notebook runs on another machine: <code>ssh -L {port}:127.0.0.1:{port} that-machine</code>;
+on Colab: <code>%load_ext tensorboard</code>, then <code>%tensorboard --logdir …</code>"""
 
 # Started in this process and not stopped: the same folder again gets the same server.
 _boards: list[Board] = []
@@ -62,7 +66,7 @@ def start_tensorboard(
         timeout: Seconds after which a server that does not answer is given up.
 
     Returns:
-        The server, which has read the names of all runs. ``board.show()`` shows it.
+        The server, which has found all runs. ``board.show()`` shows it.
 
     Raises:
         TypeError: ``logdir`` is no path, or ``port`` no integer.
@@ -74,14 +78,13 @@ def start_tensorboard(
         TimeoutError: The server did not answer in time.
     """
     folder = _existing_folder(logdir)
-    _check_port(port)
     for board in _boards:
         if board.running and board.logdir == folder and port in (None, board.port):
             return board
     if find_spec("tensorboard") is None:
         raise RuntimeError("TensorBoard is not installed in this Python: pip install tensorboard")
     if port is not None:
-        _refuse_taken(port)
+        _check_port(port)
     board = Board(folder, port or 0)
     try:
         board._wait(timeout)
@@ -102,25 +105,13 @@ class Board:
 
     def __init__(self, logdir: Path, port: int) -> None:
         self.logdir, self.port = logdir, 0
-        options = {
-            "logdir": logdir,
-            "host": HOST,
-            "port": port,  # 0: the system gives a free one, which the server then names
-            "load_fast": "false",  # the fast way is a second program, and it skips some plugins
-            "reload_interval": RELOAD_SECONDS,
-        }
-        command = [sys.executable, "-P", "-X", "utf8", "-c", SERVER]
-        self._process = subprocess.Popen(
-            [*command, *(f"--{name}={value}" for name, value in options.items())],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            encoding="utf-8",
-            errors="replace",
-            creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
+        python = [sys.executable, "-P", "-X", "utf8"]
+        command = [*python, "-c", SERVER, f"--logdir={logdir}", *OPTIONS.format(port).split()]
+        self._process = Popen(
+            command, stdin=PIPE, stdout=PIPE, stderr=STDOUT, encoding="utf-8", errors="replace"
         )
         self._last_words: deque[str] = deque(maxlen=12)
-        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener = Thread(target=self._listen, daemon=True)
         self._listener.start()
 
     @property
@@ -141,8 +132,8 @@ class Board:
             tab: The page to begin with, such as ``"images"``; TensorBoard chooses by default.
 
         Returns:
-            The frame. A notebook cell that ends with it shows it. Its stored text is the same on
-            every machine.
+            The frame. A notebook cell that ends with it shows it. What a saved notebook keeps of
+            it is a line of text, the same on every machine.
 
         Raises:
             RuntimeError: The server was stopped or has ended.
@@ -152,7 +143,8 @@ class Board:
             raise RuntimeError("this TensorBoard has ended; start_tensorboard(…) starts a new one.")
         if tab is not None and tab not in (known := _ask(self.port, "plugins_listing")):
             raise ValueError(f"TensorBoard has no tab {tab!r}, but {', '.join(sorted(known))}.")
-        return Frame(self.url, self.port, height, tab)
+        url = f"{self.url}#{tab}" if tab else self.url
+        return Frame(FRAME.format(url=url, port=self.port, height=height), tab)
 
     def stop(self) -> None:
         """End the server and free its port; a second time does nothing."""
@@ -162,7 +154,7 @@ class Board:
         self._process.stdin.close()
         try:
             self._process.wait(3)
-        except subprocess.TimeoutExpired:
+        except TimeoutExpired:
             self._process.kill()
             self._process.wait()
         self._listener.join()
@@ -191,54 +183,32 @@ class Board:
         end = time.monotonic() + timeout
         while not self._answers():
             if not self.running:
-                self._listener.join(3)
+                self._listener.join()
                 words = "".join(self._last_words).strip()
                 raise RuntimeError(f"TensorBoard ended before it answered. It said:\n{words}")
             if time.monotonic() > end:
-                raise TimeoutError(
-                    f"TensorBoard did not answer within {timeout:g} s. On a busy machine it may "
-                    "need more: start_tensorboard(…, timeout=180)."
-                )
+                cure = f"on a busy machine try timeout={2 * timeout:g}."
+                raise TimeoutError(f"TensorBoard did not answer within {timeout:g} s; {cure}")
             time.sleep(0.05)
 
     def _answers(self) -> bool:
-        if not self.port:
-            return False
-        try:
-            folder, runs = _ask(self.port, "environment")["data_location"], _ask(self.port, "runs")
-        except OSError:
-            return False
         # A page that is opened before the runs are listed stays empty until it is reloaded.
         wanted = any(path.is_file() for path in self.logdir.rglob("*tfevents*"))
-        return Path(folder) == self.logdir and (bool(runs) or not wanted)
+        try:
+            return self.port > 0 and (bool(_ask(self.port, "runs")) or not wanted)
+        except OSError:
+            return False
 
 
 @dataclass(frozen=True)
 class Frame:
     """TensorBoard inside a notebook. Made by `Board.show`."""
 
-    url: str
-    port: int
-    height: int
+    html: str
     tab: str | None
 
-    @property
-    def html(self) -> str:
-        """The frame, the link, and what to do where the browser is on another machine."""
-        address = escape(self.url + (f"#{self.tab}" if self.tab else ""), quote=True)
-        tunnel = f"ssh -L {self.port}:{HOST}:{self.port} that-machine"
-        return (
-            f'<iframe src="{address}" title="TensorBoard" width="100%" height="{self.height}" '
-            f'style="border: 1px solid #bbb; display: block"></iframe>'
-            f'<a href="{address}" target="_blank" rel="noopener">TensorBoard in its own tab</a>. '
-            f"Nothing to see? If the notebook runs on another machine: <code>{tunnel}</code>; "
-            "on Colab: <code>%load_ext tensorboard</code>, then "
-            "<code>%tensorboard --logdir …</code>"
-        )
-
     def __repr__(self) -> str:
-        tab = f", {self.tab}" if self.tab else ""
-        return f"<TensorBoard{tab}: run the cell to see it>"
+        return f"<TensorBoard{f', {self.tab}' if self.tab else ''}: run the cell to see it>"
 
     def _repr_mimebundle_(self, **options: Any) -> dict[str, Any]:
         import ipywidgets
@@ -250,46 +220,35 @@ class Frame:
 
 
 def _existing_folder(logdir: str | PathLike[str]) -> Path:
-    if not isinstance(logdir, str | PathLike):
-        raise TypeError(f"logdir must be the path of a folder, not {type(logdir).__name__}.")
     folder = Path(logdir).expanduser().resolve()
     if folder.is_file():
         raise NotADirectoryError(f"logdir is a file: {logdir}. Give the folder that it lies in.")
     if not folder.is_dir():
-        raise FileNotFoundError(
-            f"there is no folder {logdir} (looked for {folder}). A SummaryWriter makes it when "
-            "training starts."
-        )
+        cure = "A SummaryWriter makes it when training starts."
+        raise FileNotFoundError(f"there is no folder {logdir} (looked for {folder}). {cure}")
     return folder
 
 
-def _check_port(port: int | None) -> None:
-    if port is None:
-        return
-    if not isinstance(port, int) or isinstance(port, bool):
+def _check_port(port: int) -> None:
+    """Refuse a number that is no port, and one that is taken: say by whom."""
+    if not isinstance(port, int):
         raise TypeError(f"port must be an integer or None, not {type(port).__name__}.")
     if not 1 <= port <= 65535:
         raise ValueError(f"port must be between 1 and 65535, not {port}; leave it out for any.")
-
-
-def _refuse_taken(port: int) -> None:
-    """Say who listens on a port, if anybody does: Windows would let two listen on one."""
-    try:
+    try:  # Windows would let two listen on one, so the server's own error is not enough
         socket.create_connection((HOST, port), timeout=1).close()
     except OSError:
         return
     try:
         holder = f"a TensorBoard of {_ask(port, 'environment')['data_location']}"
-    except (OSError, ValueError, LookupError, TypeError):
+    except Exception:  # whoever it is, it does not speak as TensorBoard does
         holder = "another program, perhaps Jupyter"
-    raise RuntimeError(
-        f"port {port} is taken by {holder}. Stop that one, or leave out port=: "
-        "then a free one is found."
-    )
+    cure = "Stop that one, or leave out port= and get a free one."
+    raise RuntimeError(f"port {port} is taken by {holder}. {cure}")
 
 
 def _ask(port: int, what: str) -> Any:
-    """Ask the server on this machine, whatever proxy the environment names."""
+    """Ask a TensorBoard on this machine, whatever proxy the environment names."""
     with build_opener(ProxyHandler({})).open(
         f"http://{HOST}:{port}/data/{what}", timeout=5
     ) as said:
