@@ -10,9 +10,9 @@ import io
 import os
 import warnings
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -25,11 +25,11 @@ from vizhelpers.waiting import with_progress
 
 # Summaries without the name of a plugin: what torch's SummaryWriter makes by default.
 _OLD_KINDS = {"simple_value": "scalars", "image": "images", "histo": "histograms"}
-FRAME = 16  # bytes that a record of an event file has around its data: a length, two checksums
 
 LogDir = str | os.PathLike[str]
 Pixels = NDArray[np.uint8]
-T = TypeVar("T")
+Normalized = bool | tuple[Sequence[float], Sequence[float]]
+Item = TypeVar("Item", bound=tuple[Any, ...])  # its first entry is the step
 
 
 class Series(NamedTuple):
@@ -61,16 +61,6 @@ class Note(NamedTuple):
     text: str
 
 
-class ImageWriter(Protocol):
-    """A SummaryWriter of torch.utils.tensorboard or of tensorboardX."""
-
-    def add_image(self, tag: Any, img_tensor: Any, global_step: Any, *, dataformats: Any) -> Any:
-        """Write one image."""
-
-    def add_images(self, tag: Any, img_tensor: Any, global_step: Any, *, dataformats: Any) -> Any:
-        """Write a batch of images as one."""
-
-
 def read_scalars(logdir: LogDir) -> dict[str, dict[str, Series]]:
     """Read every scalar below a folder, without leaving any out.
 
@@ -100,15 +90,13 @@ def read_scalars(logdir: LogDir) -> dict[str, dict[str, Series]]:
         UserWarning: files are empty, cut off, damaged or foreign: what can be read is
             returned, and the rest is named.
     """
+    runs = _read(logdir, "scalars", _points)
     return {
         run: {
-            tag: Series(
-                np.array([step for step, _ in pairs], np.int64),
-                np.array([value for _, value in pairs], np.float64),
-            )
-            for tag, pairs in tags.items()
+            tag: Series(*(np.array(column) for column in zip(*points, strict=True)))
+            for tag, points in tags.items()
         }
-        for run, tags in _read(logdir, "scalars", _scalar).items()
+        for run, tags in runs.items()
     }
 
 
@@ -118,7 +106,7 @@ def read_images(logdir: LogDir) -> dict[str, dict[str, list[Shot]]]:
     All as in `read_scalars`. Grey images come back as RGB, as writers store them; an alpha
     channel is dropped.
     """
-    return _wrap(Shot, _read(logdir, "images", _images))
+    return _read(logdir, "images", _shots)
 
 
 def read_histograms(logdir: LogDir) -> dict[str, dict[str, list[Bins]]]:
@@ -127,11 +115,7 @@ def read_histograms(logdir: LogDir) -> dict[str, dict[str, list[Bins]]]:
     All as in `read_scalars`. Empty bins at both ends are left out, and the outermost edges are
     the smallest and the largest value, as TensorBoard draws them.
     """
-    found = _read(logdir, "histograms", _histogram)
-    return {
-        run: {tag: [Bins(step, *pair) for step, pair in pairs] for tag, pairs in tags.items()}
-        for run, tags in found.items()
-    }
+    return _read(logdir, "histograms", _bins)
 
 
 def read_texts(logdir: LogDir) -> dict[str, dict[str, list[Note]]]:
@@ -139,91 +123,69 @@ def read_texts(logdir: LogDir) -> dict[str, dict[str, list[Note]]]:
 
     ``add_text("words", …)`` writes it under the tag ``words/text_summary``.
     """
-    return _wrap(Note, _read(logdir, "text", _text))
+    return _read(logdir, "text", _notes)
 
 
 # -- reading ----------------------------------------------------------------------------------
 
 
-def _wrap(
-    make: Callable[[int, Any], T], found: Mapping[str, Mapping[str, list[tuple[int, Any]]]]
-) -> dict[str, dict[str, list[T]]]:
-    return {
-        run: {tag: [make(*pair) for pair in pairs] for tag, pairs in tags.items()}
-        for run, tags in found.items()
-    }
-
-
 def _read(
-    logdir: LogDir, kind: str, convert: Callable[[Any], Sequence[T]]
-) -> dict[str, dict[str, list[tuple[int, T]]]]:
-    """All values of one kind, {run: {tag: [(step, value), …]}}, in one pass over the files.
+    logdir: LogDir, kind: str, convert: Callable[[int, Any], list[Item]]
+) -> dict[str, dict[str, list[Item]]]:
+    """All values of one kind, {run: {tag: [(step, …), …]}}, in one pass over the files.
 
-    Not by `EventAccumulator`, which stands on the same loader: it stops in silence where a file
-    is damaged, and gives up the whole run where a file holds something else.
+    Over the loader of files on which `EventAccumulator` stands, too. That one stops in silence
+    where a file is damaged, and gives up the whole run where a file holds something else.
     """
     folder, files = _event_files(logdir)
-    found: dict[str, dict[str, list[tuple[int, T]]]] = {}
-    problems: list[str] = []
-    anything = False
+    found: dict[str, dict[str, list[Item]]] = {}
     plugins: dict[tuple[str, str], str] = {}
+    problems: list[str] = []
+    written = False
     for path in with_progress(files, "event files"):
         name = path.relative_to(folder).as_posix()
         run = path.parent.relative_to(folder).as_posix()
         tags = found.setdefault(run, defaultdict(list))
         for event in _events(path, name, problems):
+            written |= event.WhichOneof("what") != "file_version"
             if event.HasField("session_log") and event.session_log.status == 1:  # START
-                for pairs in tags.values():  # a writer with purge_step: what it will repeat goes
-                    pairs[:] = [pair for pair in pairs if pair[0] < event.step]
+                for items in tags.values():  # a writer with purge_step: what it will repeat goes
+                    items[:] = [item for item in items if item[0] < event.step]
             for value in event.summary.value:
-                anything = True
                 # Only the first value of a tag has to name its plugin.
                 plugin = _OLD_KINDS.get(value.WhichOneof("value")) or plugins.setdefault(
                     (run, value.tag), value.metadata.plugin_data.plugin_name
                 )
-                if plugin != kind:
-                    continue
                 try:
-                    tags[value.tag] += [(event.step, item) for item in convert(value)]
-                except (OSError, TypeError, ValueError) as error:
+                    if plugin == kind:
+                        tags[value.tag] += convert(event.step, value)
+                except Exception as error:  # each of Pillow's decoders has its own way to fail
                     problems.append(f"{name}: {value.tag!r} at step {event.step}: {error}")
-    if not anything:
-        problems.append(
-            "No values are there yet. A writer keeps them for a while: "
-            "call writer.flush() or writer.close() first."
-        )
+    if not written and not problems:
+        problems.append("No values are there yet: call writer.flush() or writer.close() first.")
     if problems:
         lines = "\n".join(f"- {problem}" for problem in problems)
         warnings.warn(f"Not all of '{folder}' could be read:\n{lines}", stacklevel=3)
-    kept = {
-        run: {tag: pairs for tag, pairs in tags.items() if pairs} for run, tags in found.items()
-    }
+    kept = {run: {t: items for t, items in tags.items() if items} for run, tags in found.items()}
     return {run: kept[run] for run in sorted(kept) if kept[run]}
 
 
 def _event_files(logdir: LogDir) -> tuple[Path, list[Path]]:
     """The folder and its event files, in the order in which they are to be read."""
-    if not isinstance(logdir, str | os.PathLike):
-        raise TypeError(
-            f"logdir must be the path of a folder, not {type(logdir).__name__}. "
-            "A writer's is writer.log_dir."
-        )
     path = Path(logdir).expanduser()
     if not path.exists():
         raise FileNotFoundError(f"there is no '{path}'. Paths count from '{Path.cwd()}'.")
     if path.is_file():
-        if "tfevents" not in path.name:
-            raise NotADirectoryError(
-                f"'{path}' is neither a folder nor an event file, whose name has 'tfevents' in it."
-            )
-        return path.parent, [path]
+        if "tfevents" in path.name:
+            return path.parent, [path]
+        raise NotADirectoryError(f"'{path}' is no folder, and no event file (…tfevents…) either.")
     # By name, which begins with the time, as TensorBoard does.
     files = sorted(file for file in path.rglob("*tfevents*") if file.is_file())
     files = [file for file in files if file.suffix != ".profile-empty"]  # a profiler's mark
     if not files:
         raise FileNotFoundError(
-            f"there are no event files in '{path}' or below it. Give the folder that "
-            "SummaryWriter(log_dir=…) was given; without one it writes to 'runs'."
+            f"there are no event files in or below '{path}'. Give the folder that a "
+            "SummaryWriter was given (log_dir); without one it writes to 'runs'."
         )
     return path, files
 
@@ -239,14 +201,9 @@ def _events(path: Path, name: str, problems: list[str]) -> Iterator[Any]:
         size = path.stat().st_size  # before reading: a file may still grow
         for record in RawEventFileLoader(str(path)).Load():
             yield Event.FromString(record)
-            consumed += len(record) + FRAME
-    except DecodeError:
-        problems.append(f"{name}: has other records than events; it is another program's file.")
-    except OSError as error:
-        problems.append(f"{name}: cannot be opened ({error.strerror}).")
-    else:
+            consumed += len(record) + 16  # its length and two checksums stand around it
         if not size:
-            problems.append(f"{name}: is empty. Nothing was flushed, or the disk was full.")
+            problems.append(f"{name}: is empty. If its writer lives, call its flush() or close().")
         elif not consumed:
             problems.append(f"{name}: is no event file, or damaged from its first byte on.")
         elif consumed < size:
@@ -254,48 +211,52 @@ def _events(path: Path, name: str, problems: list[str]) -> Iterator[Any]:
                 f"{name}: the last {size - consumed} of {size} bytes are cut off in the middle of "
                 "a record (training was killed, or is still writing) or damaged."
             )
+    except DecodeError:
+        problems.append(f"{name}: holds other records than events; another program wrote it.")
+    except OSError as error:
+        problems.append(f"{name}: cannot be opened ({error.strerror}).")
 
 
 def _array(value: Any) -> NDArray[Any]:
+    """The tensor of a value, whatever writer it is from."""
+    from tensorboard.data_compat import migrate_value  # type: ignore[import-untyped]
     from tensorboard.util.tensor_util import make_ndarray  # type: ignore[import-untyped]
 
-    return np.asarray(make_ndarray(value.tensor))
+    return np.asarray(make_ndarray(migrate_value(value).tensor))
 
 
-def _scalar(value: Any) -> list[float]:
+def _points(step: int, value: Any) -> list[tuple[int, float]]:
+    # Most values of a file are these; through a tensor each would take ten times as long.
     old = value.HasField("simple_value")
-    return [value.simple_value if old else float(_array(value).item())]
+    return [(step, value.simple_value if old else float(_array(value).item()))]
 
 
-def _images(value: Any) -> list[Pixels]:
-    # A tensor holds width, height and one or more encoded images.
-    old = value.HasField("image")
-    encoded = [value.image.encoded_image_string] if old else _array(value)[2:]
-    return [np.array(Image.open(io.BytesIO(file)).convert("RGB")) for file in encoded]
+def _shots(step: int, value: Any) -> list[Shot]:
+    files = _array(value)[2:]  # after width and height
+    images = (Image.open(io.BytesIO(file)).convert("RGB") for file in files)
+    return [Shot(step, np.array(image)) for image in images]
 
 
-def _histogram(value: Any) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
-    from tensorboard.data_compat import migrate_value  # type: ignore[import-untyped]
-
-    # [B, 3]: left edge, right edge, count
-    table = _array(migrate_value(value)).astype(np.float64)
-    return [(np.append(table[:, 0], table[-1:, 1]), table[:, 2])]
+def _bins(step: int, value: Any) -> list[Bins]:
+    table = _array(value).astype(np.float64)  # [B, 3]: left edge, right edge, count
+    return [Bins(step, np.append(table[:, 0], table[-1:, 1]), table[:, 2])]
 
 
-def _text(value: Any) -> list[str]:
-    return ["\n".join(part.decode(errors="replace") for part in _array(value).ravel())]
+def _notes(step: int, value: Any) -> list[Note]:
+    lines = (part.decode(errors="replace") for part in _array(value).ravel())
+    return [Note(step, "\n".join(lines))]
 
 
 # -- writing ----------------------------------------------------------------------------------
 
 
 def log_images(
-    writer: ImageWriter,
+    writer: Any,
     tag: str,
     images: Any,
     step: int,
     *,
-    normalized: bool | tuple[Sequence[float], Sequence[float]] = False,
+    normalized: Normalized = False,
 ) -> None:
     """Give a SummaryWriter one image or several, so that TensorBoard shows what they are.
 
@@ -325,31 +286,27 @@ def log_images(
     if not hasattr(writer, "add_images"):
         raise TypeError(f"writer must be a SummaryWriter, not {type(writer).__name__}.")
     if isinstance(images, list | tuple):
-        pixels = [_pixels(image, normalized) for image in images]
-        if not pixels or any(image.ndim != 3 for image in pixels):
-            raise ValueError("a list must hold images, at least one; a batch goes without a list.")
-        sizes = sorted({image.shape[:2] for image in pixels})
-        if len(sizes) > 1:
-            found = ", ".join(f"{height} × {width}" for height, width in sizes)
+        several = [_pixels(image, normalized) for image in images]
+        if len({image.shape for image in several}) != 1 or several[0].ndim != 3:
             raise ValueError(
-                f"images of one tag must have one size, but these are {found} (height × width). "
-                "Resize them, or log each with a tag of its own."
+                f"a list must hold images, all of one size, not {[i.shape for i in several]}. "
+                "Resize them, or log each with a tag of its own. A batch goes without a list."
             )
-        batch = np.stack(pixels)
+        pixels = np.stack(several)
     else:
-        batch = _pixels(images, normalized)
-    if batch.ndim == 3:
-        writer.add_image(tag, batch, step, dataformats="HWC")
+        pixels = _pixels(images, normalized)
+    if pixels.ndim == 3:
+        writer.add_image(tag, pixels, step, dataformats="HWC")
     else:
-        writer.add_images(tag, batch, step, dataformats="NHWC")
+        writer.add_images(tag, pixels, step, dataformats="NHWC")
 
 
-def _pixels(images: Any, normalized: bool | tuple[Sequence[float], Sequence[float]]) -> Pixels:
+def _pixels(images: Any, normalized: Normalized) -> Pixels:
     """uint8 [H, W, 3] or [N, H, W, 3]."""
     if isinstance(images, Image.Image):
         images = load_image(images)
     if isinstance(images, np.ndarray) and images.dtype.kind in "biuf":
-        images = torch.from_numpy(np.ascontiguousarray(images))
+        images = torch.from_numpy(images.copy())  # may be read-only or flipped
     if not isinstance(images, Tensor) or images.is_complex():
         raise TypeError(
             "images must be a tensor, an array, a Pillow image or a list of these, "
@@ -364,61 +321,43 @@ def _pixels(images: Any, normalized: bool | tuple[Sequence[float], Sequence[floa
 
 
 def _channels_first(images: Tensor) -> Tensor:
-    """[C, H, W] or [N, C, H, W] with one or three channels, from the shape alone."""
+    """[C, H, W] or [N, C, H, W] with one or three channels, told from the shape alone."""
     shape = list(images.shape)
-    if images.numel() and images.ndim == 2:
+    if not images.numel() or images.ndim not in (2, 3, 4):
+        raise ValueError(f"images must be [H, W], [C, H, W] or [N, C, H, W], not {shape}.")
+    if images.ndim == 2:
         return images[None]
-    if not images.numel() or images.ndim not in (3, 4):
-        raise ValueError(
-            "images must be [H, W], [C, H, W], [H, W, C], [N, C, H, W] or [N, H, W, C], "
-            f"not {shape}."
-        )
     first, last = shape[-3] in (1, 3), shape[-1] in (1, 3)
-    if first and last:
-        orders = '"CHW" or "HWC"' if images.ndim == 3 else '"NCHW" or "NHWC"'
-        method = "add_image" if images.ndim == 3 else "add_images"
-        raise ValueError(
-            f"in {shape} the channels may come first or last. Say it to the writer itself: "
-            f"writer.{method}(tag, images, step, dataformats={orders})."
-        )
-    if first or last:
+    if first != last:
         return images if first else images.movedim(-1, -3)
-    if 4 in (shape[-3], shape[-1]):
-        hint = "Of RGBA, leave out the fourth. Four maps of a layer: "
-    else:
-        hint = "Maps of a layer are grey images, one each: "
-    hint += "maps[:, None]." if images.ndim == 3 else "maps[0][:, None] for those of the first."
-    raise ValueError(f"images have one or three channels, but {shape} has neither. {hint}")
+    one = images.ndim == 3
+    if first:
+        call, orders = ("add_image", "CHW or HWC") if one else ("add_images", "NCHW or NHWC")
+        raise ValueError(
+            f"in {shape} the channels may come first or last. Tell the writer itself: "
+            f"writer.{call}(tag, images, step, dataformats=…) with {orders}."
+        )
+    raise ValueError(
+        f"images have one or three channels, first or last; {shape} has neither. A layer's maps "
+        f"are grey images, one each: {'maps' if one else 'maps[0]'}[:, None]. Of RGBA, leave out A."
+    )
 
 
 def _bytes(values: Tensor) -> Tensor:
     """uint8 from bool, uint8 or floats in [0, 1]."""
-    if values.dtype == torch.uint8:
-        return values
-    if values.dtype == torch.bool:
-        return values.to(torch.uint8) * 255
+    if values.dtype in (torch.uint8, torch.bool):
+        return values if values.dtype == torch.uint8 else values.to(torch.uint8) * 255
     if not values.is_floating_point():
         raise ValueError(
             f"images must be uint8 or floats in [0, 1], not {values.dtype}. If they go from 0 to "
             "255, convert them: images.to(torch.uint8), of an array images.astype(np.uint8)."
         )
-    values = values.float()
-    low, high = (float(value) for value in values.aminmax())
-    half = 0.5 / 255  # what rounds to 0 or 255 anyway
-    if not (low >= -half and high <= 1 + half):
+    values = values.float() * 255
+    low, high = values.aminmax()
+    if not (low >= -0.5 and high <= 255.5):  # what rounds to 0 or 255 may stay
         raise ValueError(
-            f"floats must be in [0, 1], but these go from {low:.3g} to {high:.3g}. "
-            + _advice(low, high)
+            f"floats must be in [0, 1], but these go from {low / 255:.3g} to {high / 255:.3g}. "
+            "A network's input: say normalized=True, or (mean, std). 0 to 255: divide by 255. Too "
+            "bright: .clamp(0, 1). A layer's maps: scale them, (x - x.min()) / (x.max() - x.min())."
         )
-    return (values * 255).round().clamp(0, 255).to(torch.uint8)
-
-
-def _advice(low: float, high: float) -> str:
-    if not (np.isfinite(low) and np.isfinite(high)):
-        return "They hold NaN or infinity: look where these come from."
-    scale = "Maps or kernels have no range of their own: (x - x.min()) / (x.max() - x.min())."
-    if low < 0:
-        return f"A network's input? Say normalized=True, or normalized=(mean, std). {scale}"
-    if 2 < high <= 255:
-        return f"If they go from 0 to 255, divide by 255. {scale}"
-    return f"An image a little too bright: images.clamp(0, 1). {scale}"
+    return values.round().clamp(0, 255).to(torch.uint8)
