@@ -69,9 +69,10 @@ def read_scalars(logdir: LogDir) -> dict[str, dict[str, Series]]:
     ``add_scalars`` and ``add_hparams`` make runs of their own. TensorBoard's page thins out long
     curves, and `EventAccumulator` does by default; here each value that was written is there.
 
-    Values are float32 in the file unless ``double_precision=True`` wrote them, so 0.1 comes
-    back as 0.10000000149. Nothing is sorted: a restart that repeats steps gives them twice,
-    unless its writer said ``purge_step``, which drops what was there from that step on.
+    Values are float32 in the file, so 0.1 comes back as 0.10000000149, unless ``add_scalar`` was
+    told ``new_style=True, double_precision=True``. Nothing is sorted: a restart that repeats
+    steps gives them twice, unless its writer said ``purge_step``, which drops what was there from
+    that step on.
 
     Args:
         logdir: The folder that a SummaryWriter was given, or one above it, or one event file.
