@@ -141,7 +141,10 @@ class Board:
         """
         if not self.running:
             raise RuntimeError("this TensorBoard has ended; start_tensorboard(…) starts a new one.")
-        if tab is not None and tab not in (known := _ask(self.port, "plugins_listing")):
+        # Being asked, TensorBoard also begins to look for embeddings, so that a page opened a
+        # moment later has its projector.
+        known = _ask(self.port, "plugins_listing")
+        if tab is not None and tab not in known:
             raise ValueError(f"TensorBoard has no tab {tab!r}, but {', '.join(sorted(known))}.")
         url = f"{self.url}#{tab}" if tab else self.url
         return Frame(FRAME.format(url=url, port=self.port, height=height), tab)
