@@ -26,6 +26,12 @@ board = start_tensorboard(sys.argv[1])
 print(board.port, board._process.pid, flush=True)
 sys.stdin.read()
 """
+SLOW = """
+import time
+from tensorboard.backend.event_processing.plugin_event_multiplexer import EventMultiplexer
+find = EventMultiplexer.AddRunsFromDirectory
+EventMultiplexer.AddRunsFromDirectory = lambda *given: (time.sleep(1.5), find(*given))
+"""
 CELLS = [
     "from pathlib import Path\nfrom vizhelpers import start_tensorboard",
     "board = start_tensorboard('logs')\nPath('port').write_text(str(board.port))\nboard",
@@ -94,7 +100,8 @@ def test_it_serves_the_folder(board, logdir):
     assert "loss" in ask(board, "plugin/scalars/tags")["first"]
 
 
-def test_the_runs_are_found_when_it_is_handed_over(logdir):
+def test_the_runs_are_found_when_it_is_handed_over(logdir, monkeypatch):
+    monkeypatch.setattr(room, "SERVER", SLOW + room.SERVER)
     with start_tensorboard(logdir, port=free_port()) as other:
         assert ask(other, "runs")
 
