@@ -43,8 +43,9 @@ main.run_main()
 OPTIONS = f"--host={HOST} --port={{}} --load_fast=false --reload_interval=2"
 SERVING = re.compile(rf" at http://{re.escape(HOST)}:(\d+)/")
 FRAME = """<iframe src="{url}" title="TensorBoard" width="100%" height="{height}"
-style="border: 1px solid #bbb; display: block"></iframe>
-<a href="{url}" target="_blank" rel="noopener">TensorBoard in its own tab</a>. Nothing to see?
+style="border: 1px solid #bbb; box-sizing: border-box; display: block"></iframe>
+<a href="{url}" target="_blank" rel="noopener" style="text-decoration: underline"
+>TensorBoard in its own tab</a>. Nothing to see?
 If the notebook runs on another machine: <code>ssh -L {port}:127.0.0.1:{port} that-machine</code>;
 on Colab: <code>%load_ext tensorboard</code>, then <code>%tensorboard --logdir …</code>"""
 
