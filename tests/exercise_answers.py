@@ -9,10 +9,21 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import nn
+from torch.utils.tensorboard import SummaryWriter
 
-from vizhelpers import draw_scene, draw_two, load_model, load_scenes, normalize
+from vizhelpers import (
+    denormalize,
+    draw_scene,
+    draw_two,
+    load_model,
+    load_scenes,
+    log_images,
+    normalize,
+    read_scalars,
+)
 from vizhelpers.cams import class_maps
 from vizhelpers.capturing import capture
+from vizhelpers.runs import Series
 from vizhelpers.scenes import CLASSES
 from vizhelpers.scores import score_maps
 
@@ -463,6 +474,104 @@ def mend_cam() -> Answers:
     )
 
 
+def diagnose() -> Answers:
+    return Answers(
+        right=["AC", "ac", " A, C "],
+        wrong=[
+            ("swapped", "CA"),
+            ("vanishing", "AB"),
+            ("vanishing", "CB"),
+            ("overfitting", "BC"),
+            ("overfitting", "CC"),
+            ("letters", "A"),
+            ("letters", "AD"),
+            ("letters", "A overfits, C vanishes"),
+        ],
+        kind=[1, ["A", "C"], ("A", "C"), object()],
+    )
+
+
+def best_step() -> Answers:
+    def position(folder: str, run: str, tag: str) -> object:
+        return read_scalars(folder)[run][tag].values.argmin()
+
+    def curve(folder: str, run: str, tag: str) -> Series:
+        return read_scalars(folder)[run][tag]
+
+    def mine(folder: str, run: str, tag: str) -> object:
+        steps, values = curve(folder, run, tag)
+        return steps[values.argmin()]
+
+    return Answers(
+        right=[mine, lambda folder, run, tag: float(mine(folder, run, tag)), lambda *_: 20],
+        wrong=[
+            ("index", position),
+            ("value", lambda *where: curve(*where).values.min()),
+            ("highest", lambda *where: curve(*where).steps[curve(*where).values.argmax()]),
+            ("last", lambda *where: curve(*where).steps[-1]),
+            ("last", lambda folder, run, tag: mine(folder, "mine/train", tag)),
+            ("tag", lambda folder, run, tag: mine(folder, run, "another")),
+            ("other", lambda *_: -1),
+            ("other", lambda *_: float("nan")),
+            ("number", lambda *_: None),
+            ("number", curve),
+            ("fails", lambda folder: 20),
+            ("fails", lambda folder, run, tag: mine(folder, "A/val", tag)),
+            ("fails", len),
+        ],
+        kind=[20, "best_step", nn.ReLU(), int],
+    )
+
+
+def careful(
+    step: Callable[[int], int | None] = lambda step: step,
+    change: Callable[[torch.Tensor], torch.Tensor] = denormalize,
+    closes: bool = True,
+    returns: bool = True,
+) -> Callable[..., SummaryWriter | None]:
+    """A function that logs batches; each option is a mistake that learners make."""
+
+    def logger(folder: str, batches: dict[int, torch.Tensor]) -> SummaryWriter | None:
+        writer = SummaryWriter(folder)
+        for number, batch in batches.items():
+            writer.add_images("input", change(batch), step(number))
+        if closes:
+            writer.close()
+        return writer if returns else None
+
+    return logger
+
+
+def mend_log() -> Answers:
+    def library(folder: str, batches: dict[int, torch.Tensor]) -> None:
+        with SummaryWriter(folder) as writer:
+            for step, batch in batches.items():
+                log_images(writer, "any tag", batch, step, normalized=True)
+
+    def numbers(folder: str, batches: dict[int, torch.Tensor]) -> None:
+        with SummaryWriter(folder) as writer:
+            writer.add_scalar("batches", len(batches))
+
+    return Answers(
+        right=[library, careful(), careful(returns=False)],
+        wrong=[
+            ("open", careful(closes=False)),
+            ("steps", careful(step=lambda step: None)),
+            ("steps", careful(step=lambda step: step // 10)),
+            ("normalised", careful(change=lambda batch: batch)),
+            ("other", careful(change=lambda batch: denormalize(batch).flip(1))),
+            ("other", careful(change=lambda batch: denormalize(batch)[:1])),
+            ("other", careful(change=lambda batch: batch.clamp(0, 1).sqrt())),
+            ("nothing", numbers),
+            ("nothing", lambda folder, batches: None),
+            ("fails", careful(change=lambda batch: batch[0])),
+            ("fails", lambda folder: None),
+            ("fails", len),
+        ],
+        kind=[nn.ReLU(), SummaryWriter, "careful", {0: torch.zeros(1, 3, 8, 8)}],
+    )
+
+
 ANSWERS: dict[str, Callable[[], Answers]] = {
     "00.swap": swap,
     "00.share": share,
@@ -494,4 +603,10 @@ ANSWERS: dict[str, Callable[[], Answers]] = {
     "04.q1": quiz_answers("b", "a", "c"),
     "04.q2": quiz_answers("a", "b", "c"),
     "04.q3": quiz_answers("c", "a", "b"),
+    "06.diagnose": diagnose,
+    "06.best": best_step,
+    "06.mend": mend_log,
+    "06.q1": quiz_answers("b", "a", "c"),
+    "06.q2": quiz_answers("c", "a", "b"),
+    "06.q3": quiz_answers("a", "b", "c"),
 }

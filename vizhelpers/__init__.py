@@ -3,8 +3,8 @@
 The rooms follow the way of a picture: ``scenes`` and ``images`` make tensors, ``models`` loads
 networks, ``layers`` names their parts, ``state`` and ``summary`` look without touching,
 ``kernels`` measures weights, ``capture`` reads what layers produce, ``cams`` explains an answer,
-``scores`` and ``sanity`` test the explanation, ``pictures`` draws, ``picker`` and ``linked`` let
-you choose, ``exercises`` answers back.
+``scores`` and ``sanity`` test the explanation, ``runs`` and ``board`` follow training, ``pictures``
+draws, ``picker`` and ``linked`` let you choose, ``exercises`` answers back.
 
 Every name below is loaded when it is first used, so that ``import vizhelpers`` costs nothing.
 """
@@ -15,6 +15,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from vizhelpers.board import start_tensorboard
     from vizhelpers.budget import layer_budget, show_budget
     from vizhelpers.cams import choose_target_layer, class_maps
     from vizhelpers.capturing import capture
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from vizhelpers.pictures import describe, mosaic, new_figure, overlay, show_mosaic, to_png
     from vizhelpers.receptive import receptive_field
     from vizhelpers.responses import part_shares, top_patches
+    from vizhelpers.runs import log_images, read_images, read_scalars
     from vizhelpers.sanity import randomize_from_top, rank_correlation
     from vizhelpers.scenes import (
         BACKGROUNDS,
@@ -95,6 +97,10 @@ _ROOM_OF = {
     "layer_picker": "picker",
     "show_unit": "linked",
     "linked_view": "linked",
+    "start_tensorboard": "board",
+    "read_scalars": "runs",
+    "read_images": "runs",
+    "log_images": "runs",
     "check": "exercises",
     "hint": "exercises",
     "quiz": "exercises",
