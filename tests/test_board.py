@@ -111,6 +111,18 @@ def test_it_follows_what_is_written_later(board, logdir):
     wait_until(lambda: set(ask(board, "runs")) == {"first", "later"})
 
 
+def test_a_server_whose_folder_is_gone_ends_with_the_next_start(tmp_path):
+    old, new = tmp_path / "old", tmp_path / "new"
+    log(old, "run")
+    log(new, "run")
+    with start_tensorboard(old) as first:
+        for path in sorted(old.rglob("*"), reverse=True):
+            path.rmdir() if path.is_dir() else path.unlink()
+        old.rmdir()
+        with start_tensorboard(new) as second:
+            assert (first.running, second.running) == (False, True)
+
+
 def test_the_same_folder_again_is_the_same_server(board, logdir, monkeypatch, processes):
     monkeypatch.chdir(logdir.parent)
     for same in (logdir, str(logdir), logdir.name, logdir / ".." / logdir.name):

@@ -79,8 +79,10 @@ def start_tensorboard(
         TimeoutError: The server did not answer in time.
     """
     folder = _existing_folder(logdir)
-    for board in _boards:
-        if board.running and board.logdir == folder and port in (None, board.port):
+    for board in list(_boards):
+        if not board.logdir.is_dir():  # a temporary folder of this cell's last run
+            board.stop()
+        elif board.running and board.logdir == folder and port in (None, board.port):
             return board
     if find_spec("tensorboard") is None:
         raise RuntimeError("TensorBoard is not installed in this Python: pip install tensorboard")
