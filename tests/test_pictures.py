@@ -456,6 +456,14 @@ def test_png_is_the_picture_that_matplotlib_draws():
     assert np.abs(rgb(to_png(ax)) - rgb(file.getvalue())).max() <= 2
 
 
+@pytest.mark.parametrize("width", [333.7, 509, 510, 511.5])
+def test_png_has_the_size_of_the_figure(width):
+    figure = Figure(figsize=(width / 100, 2.3), dpi=72)
+    file = io.BytesIO()
+    figure.savefig(file, dpi=100)
+    assert rgb(to_png(figure)).shape == rgb(file.getvalue()).shape
+
+
 def test_pictures_stay_small():
     smooth = torch.nn.functional.interpolate(random(1, 64, 6, 6), size=31, mode="bicubic")[0]
     assert len(to_png(show_mosaic(smooth, title="features.0"))) < 60_000

@@ -282,10 +282,8 @@ def to_png(picture: Figure | Axes | Image.Image | ArrayLike | Tensor) -> bytes:
         if picture.get_layout_engine() is not None:
             for _ in range(2):  # with pictures in it, a layout settles in its third round
                 picture.draw_without_rendering()
-        picture.savefig(file, format="rgba", dpi=DPI)  # a PNG of Matplotlib's would take longer
-        size = [int(side * DPI) for side in picture.get_size_inches()]
-        pixels = Image.frombytes("RGBA", (size[0], size[1]), file.getvalue())
-        picture = _few_colours(pixels.convert("RGB"))
+        picture.savefig(file, format="png", dpi=DPI, pil_kwargs={"compress_level": 0})
+        picture = _few_colours(Image.open(file).convert("RGB"))
     elif not isinstance(picture, Image.Image):
         picture = Image.fromarray(_pixel_array(picture))
     file = io.BytesIO()
