@@ -383,6 +383,7 @@ def energy() -> Answers:
     found = class_maps(load_model("resnet18"), normalize(scenes.images[[index]]))
     heat, inside = found.maps[0], scenes.masks[index] > 0.5
     share = float(heat[inside].sum() / heat.sum())
+    raw = class_maps(load_model("resnet18"), scenes.images[[index]]).maps[0]
     scores = score_maps(heat[None], scenes.masks[[index]])
     return Answers(
         right=[
@@ -399,6 +400,7 @@ def energy() -> Answers:
             ("iou", scores.iou),
             ("area", inside.float().mean()),
             ("pointing", scores.pointing),
+            ("not_normalised", raw[inside].sum() / raw.sum()),
             ("other", 0.3),
             ("range", 3),
             ("range", float("nan")),
