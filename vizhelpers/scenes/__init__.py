@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .dataset import SceneDataset, SceneItem
     from .render import Recipe, SceneArrays, render_arrays
     from .sheet import contact_sheet
-    from .shipped import PairBatch, SceneBatch, load_pairs, load_scenes
+    from .shipped import GRID_SEED, PairBatch, SceneBatch, load_pairs, load_scenes
 
 _MODULE_OF = {
     "PARTS": "canvas",
@@ -34,6 +34,7 @@ _MODULE_OF = {
     "SceneArrays": "render",
     "render_arrays": "render",
     "contact_sheet": "sheet",
+    "GRID_SEED": "shipped",
     "PairBatch": "shipped",
     "SceneBatch": "shipped",
     "load_pairs": "shipped",
@@ -43,6 +44,7 @@ _MODULE_OF = {
 __all__ = [
     "BACKGROUNDS",
     "CLASSES",
+    "GRID_SEED",
     "PARTS",
     "PairBatch",
     "PairScene",

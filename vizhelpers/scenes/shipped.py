@@ -21,7 +21,8 @@ from .compose import BACKGROUNDS, CLASSES, draw_scene, draw_two
 from .dice import Dice, Stream, hsv
 
 # Far above the seeds that data sets use (seed * 10,000,000 + index): never a training image.
-_GRID_SEED, _HARD_SEED, _PAIR_SEED = 10**15, 2 * 10**15, 3 * 10**15
+# The grid's is public: with it, any of its scenes can be drawn again, changed in one thing.
+GRID_SEED, _HARD_SEED, _PAIR_SEED = 10**15, 2 * 10**15, 3 * 10**15
 _GRID_COPIES, _HARD_COUNT, _PAIR_COUNT = 2, 40, 30
 _SETS = ("grid", "hard")
 _PAIRS = "pairs"
@@ -129,7 +130,7 @@ def write_shipped(folder: str | Path = IMAGES) -> None:
     folder = Path(folder)
     jobs: list[tuple[Path, Callable[[], dict[str, ByteArray]]]] = []
     for name, names, draw in (
-        ("grid", _grid_names(), partial(_draw_single, _GRID_SEED, hard=False)),
+        ("grid", _grid_names(), partial(_draw_single, GRID_SEED, hard=False)),
         ("hard", _hard_names(), partial(_draw_single, _HARD_SEED, hard=True)),
         (_PAIRS, _pair_names(), _draw_pair),
     ):
