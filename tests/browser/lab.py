@@ -60,6 +60,13 @@ ASK_KERNEL = """async code => {
   await request.done;
   return said;
 }"""
+# The digest of an image's own bytes, not of what the browser makes of them.
+SHOWN = """async image => {
+  await image.decode();
+  const bytes = await (await fetch(image.src)).arrayBuffer();
+  const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', bytes));
+  return [...digest].map(byte => byte.toString(16).padStart(2, '0')).join('');
+}"""
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ controls, and show what the lesson's own function draws.
 from collections.abc import Iterator
 
 import pytest
-from lab import Lab
+from lab import SHOWN, Lab
 from playwright.sync_api import Browser, Page
-from test_picker_browser import SHOWN, Picker, drawing_function
+from test_picker_browser import Picker, drawing_function
 
 # Lessons 00 and 01 have pickers without controls.
 LESSONS = {

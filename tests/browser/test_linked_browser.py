@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import nbformat
 import pytest
-from lab import Lab
+from lab import SHOWN, Lab
 from playwright.sync_api import Browser, Locator, Page
 
 NOTEBOOK = "linked.ipynb"
@@ -39,12 +39,6 @@ name, channel, position = {layer!r}, {channel}, {position}
 drawn = show_unit(image, maps[name], channel, position=position, field=fields[name], title=name)
 print(hashlib.sha256(to_png(drawn)).hexdigest())
 """
-SHOWN = """async image => {
-  await image.decode();
-  const bytes = await (await fetch(image.src)).arrayBuffer();
-  const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', bytes));
-  return [...digest].map(byte => byte.toString(16).padStart(2, '0')).join('');
-}"""
 # From the mouse's move until the new picture has been decoded.
 STOPWATCH = """view => {
   let start;

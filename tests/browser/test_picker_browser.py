@@ -10,19 +10,13 @@ from collections.abc import Iterator
 
 import nbformat
 import pytest
-from lab import Lab
+from lab import SHOWN, Lab
 from playwright.sync_api import Browser, Locator, Page
 
 from vizhelpers.paths import NOTEBOOKS
 
 LESSON = "01_print_vs_torchinfo.ipynb"
 GOAL_MS = 150
-# The bytes themselves, not what the browser makes of them.
-SHOWN = """async image => {
-  const bytes = await (await fetch(image.src)).arrayBuffer();
-  const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', bytes));
-  return [...digest].map(byte => byte.toString(16).padStart(2, '0')).join('');
-}"""
 # From the moment at which the list changes until the new picture has been decoded.
 STOPWATCH = """picker => {
   let start;
