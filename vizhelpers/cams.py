@@ -12,21 +12,28 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import partial
 from itertools import takewhile
-from operator import index, itemgetter
+from operator import itemgetter
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import keystr, tree_leaves, tree_leaves_with_path
+from torch.utils._pytree import tree_leaves
 
-from vizhelpers.capturing import Captured, capture, layer_by_layer
-from vizhelpers.layers import check_model, get_layer, layer_name, list_layers, to_model
+from vizhelpers.capturing import Captured, capture, differentiable
+from vizhelpers.layers import get_layer, layer_name, list_layers, to_model
+from vizhelpers.targets import (
+    Output,
+    Scores,
+    Target,
+    asked_for,
+    check_images,
+    is_float,
+    one_number,
+    select,
+)
 from vizhelpers.waiting import with_progress
-
-Target = Callable[[Tensor], Tensor]
-Output = Callable[[Any], Tensor]
 
 
 @dataclass(frozen=True)
@@ -148,8 +155,8 @@ def choose_target_layer(
         >>> choose_target_layer(load_model("resnet18"), images).name
         'layer4'
     """
-    model = _checked(model, inputs)
-    with _prepared(model):
+    model = check_images(model, inputs)
+    with differentiable(model):
         return _choose(model, _look(model, inputs, output))
 
 
@@ -195,8 +202,8 @@ def class_maps(
         >>> class_maps(load_model("resnet18"), images, 3).maps.shape
         torch.Size([4, 128, 128])
     """
-    model, cls = _checked(model, images), _method(method)
-    with _prepared(model):
+    model, cls = check_images(model, images), _method(method)
+    with differentiable(model):
         seen = _look(model, images, output)
         if cls.__name__ == "FullGrad":
             target = _biases(model, seen, images)
@@ -204,32 +211,12 @@ def class_maps(
             target = _choose(model, seen)
         else:
             target = _given(model, seen, layer_name(model, get_layer(model, layer)))
-        asked = _asked(targets, seen.output, len(images))
-        return _run(_Scores(model, output), images, asked, cls, target)
-
-
-class _Scores(nn.Module):
-    """The model as the library wants it: one tensor of scores; counts what goes through."""
-
-    def __init__(self, model: nn.Module, output: Output | None) -> None:
-        super().__init__()
-        self.model, self.output = model, output
-        self.forward_images = self.backward_images = 0
-
-    def forward(self, images: Tensor) -> Any:
-        self.forward_images += len(images)
-        # A copy: the model may write into its input, which for FullGrad is a leaf.
-        scores = _select(self.model(images.clone()), self.output)
-        if scores.requires_grad:
-            scores.register_hook(self._count)
-        return scores
-
-    def _count(self, gradient: Tensor) -> None:
-        self.backward_images += len(gradient)
+        asked = asked_for(targets, seen.output, len(images))
+        return _run(Scores(model, output), images, asked, cls, target)
 
 
 def _run(
-    model: _Scores,
+    model: Scores,
     images: Tensor,
     asked: Tensor | tuple[Target, ...] | None,
     cls: type[Any],
@@ -239,7 +226,7 @@ def _run(
     goals: list[Any] | None = None
     if asked is not None:
         each = map(itemgetter, asked.tolist()) if isinstance(asked, Tensor) else asked
-        goals = [partial(_one_number, target) for target in each]
+        goals = [partial(one_number, target) for target in each]
     size = 1 if cls.__name__ in _ONE_AT_A_TIME else 16
     with _library(model, cls, target) as cam:
 
@@ -272,7 +259,7 @@ def _finite(arrays: list[Any]) -> Tensor:
 
 
 @contextmanager
-def _library(model: _Scores, cls: type[Any], target: TargetLayer) -> Iterator[Any]:
+def _library(model: Scores, cls: type[Any], target: TargetLayer) -> Iterator[Any]:
     """The library's object, quiet, with the target layer's output out of harm's way.
 
     The hooks are taken away by `layer_by_layer`, as are those of the library.
@@ -309,26 +296,18 @@ def _leaf(module: nn.Module, args: Any, output: Tensor) -> Tensor:
     return output.detach().requires_grad_()
 
 
-@contextmanager
-def _prepared(model: nn.Module) -> Iterator[None]:
-    """Eval mode, autograd on, weights frozen, every layer called by itself; undone afterwards."""
-    with layer_by_layer(model), torch.inference_mode(False), torch.enable_grad():
-        model.eval().requires_grad_(False)  # frozen: no time is spent on gradients of weights
-        yield
-
-
 def _look(model: nn.Module, images: Tensor, output: Output | None) -> Captured:
     """What all layers return for the first image, and how the largest scores depend on that."""
 
     def score(result: Any) -> Any:
-        scores = [leaf.amax() for leaf in tree_leaves(_select(result, output)) if _is_float(leaf)]
+        scores = [leaf.amax() for leaf in tree_leaves(select(result, output)) if is_float(leaf)]
         if not scores:
             raise TypeError("neither the model nor `output` returned a tensor of floats.")
         return sum(scores)
 
     image = to_model(model, images[:1])
     seen = capture(model, image, list_layers(model, nn.Module), gradients=score)
-    seen.output = _select(seen.output, output)
+    seen.output = select(seen.output, output)
     return seen
 
 
@@ -434,20 +413,6 @@ def _as_maps(extra: int, height: int, tokens: Tensor) -> Tensor:
     return maps.reshape(*maps.shape[:2], height, -1)
 
 
-def _checked(model: nn.Module, images: Tensor) -> nn.Module:
-    """The model itself, where torch.compile was given one; no hook fires in compiled code."""
-    check_model(model)
-    if not (isinstance(images, Tensor) and images.is_floating_point()):
-        kind = images.dtype if isinstance(images, Tensor) else type(images).__name__
-        raise TypeError(f"images must be a tensor [N, C, H, W] of floats, got {kind}.")
-    if images.ndim != 4 or not len(images):
-        raise ValueError(
-            f"images must be a batch [N, C, H, W], got {list(images.shape)}. "
-            "One image becomes a batch with image[None]."
-        )
-    return getattr(model, "_orig_mod", model)
-
-
 def _method(method: str | type[Any]) -> type[Any]:
     if not isinstance(method, str):
         if not hasattr(method, "get_cam_image"):
@@ -462,63 +427,5 @@ def _method(method: str | type[Any]) -> type[Any]:
     return getattr(pytorch_grad_cam, method)
 
 
-def _asked(targets: Any, scores: Any, count: int) -> Tensor | tuple[Target, ...] | None:
-    """The targets, one for each image; None for the predictions."""
-    if not isinstance(scores, Tensor):
-        parts = {keystr(p): list(t.shape) for p, t in tree_leaves_with_path(scores) if _is_float(t)}
-        likely = next((key for key, shape in parts.items() if len(shape) == 2), next(iter(parts)))
-        raise TypeError(
-            f"the model returns {type(scores).__name__}, not a tensor of scores. It holds {parts}. "
-            f"Say which are the scores: output=lambda out: out{likely}"
-        )
-    values = targets.tolist() if hasattr(targets, "tolist") else targets
-    items = list(values) if isinstance(values, list | tuple | range) else [values] * count
-    if len(items) != count:
-        raise ValueError(
-            f"{len(items)} targets for {count} images. Give one class for all of them, or a "
-            "class for each."
-        )
-    if items and all(callable(item) for item in items):
-        return tuple(items)
-    if scores.ndim != 2:
-        raise ValueError(
-            f"the scores of one image have the shape {list(scores.shape)}, not [1, classes]: no "
-            "class can be taken from them. Use a function from an image's scores to a number."
-        )
-    if values is None:
-        return None
-    try:
-        classes = [index(item) for item in items]
-    except TypeError:
-        raise TypeError(
-            f"targets are classes (whole numbers) or functions, got {targets!r}."
-        ) from None
-    if wrong := [c for c in classes if not 0 <= c < scores.shape[1]]:
-        raise ValueError(
-            f"there is no class {wrong[0]}: the model has classes 0 to {scores.shape[1] - 1}."
-        )
-    return torch.tensor(classes)
-
-
-def _one_number(target: Target, scores: Tensor) -> Tensor:
-    value = target(scores)
-    if not isinstance(value, Tensor) or value.numel() != 1:
-        raise TypeError(f"a target must return a tensor with one number, it returned {value!r}.")
-    if scores.requires_grad and not value.requires_grad:
-        raise TypeError(
-            "what the target returned has no gradient. It must follow from the scores without "
-            "detach(), item(), argmax() or torch.no_grad() on the way."
-        )
-    return value.reshape(())
-
-
 def _kind(value: object) -> str:
     return type(value).__name__
-
-
-def _is_float(value: Any) -> bool:
-    return isinstance(value, Tensor) and value.is_floating_point()
-
-
-def _select(result: Any, output: Output | None) -> Any:
-    return result if output is None else output(result)

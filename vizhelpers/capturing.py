@@ -261,8 +261,8 @@ class _Recorder:
 class _Stop(BaseException):
     """Ends a forward pass; no Exception, which the model itself might catch."""
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    def __init__(self, name: str, output: Any = None) -> None:
+        self.name, self.output = name, output
 
 
 def _stop_when_closed(model: nn.Module, recorder: _Recorder, handles: ExitStack) -> None:
@@ -282,6 +282,47 @@ def _stop_when_closed(model: nn.Module, recorder: _Recorder, handles: ExitStack)
     for name in closing:
         hook = modules[name].register_forward_hook(lambda *_, name=name: close(name))
         handles.callback(hook.remove)
+
+
+@contextmanager
+def cut_off_after(model: nn.Module, layer: Layer) -> Iterator[Callable[..., Any]]:
+    """A model that ends with the first call of one of its layers, for autograd to go through.
+
+    Nothing behind the layer is run, so that neither time is lost there nor an in-place ReLU
+    overwrites what the layer returned. Weights are frozen and the model is in eval mode until
+    the end of the block; then it is as it was.
+
+    Yields:
+        A function of the model's inputs; it returns what the layer returned, on autograd's
+        records.
+
+    Raises:
+        ValueError: There is no such layer; or, when called, the model never called it.
+    """
+    model = getattr(model, "_orig_mod", model)
+    ((module, (name, *_)),) = _find(model, layer).items()
+
+    def stop(_: nn.Module, __: Any, output: Any) -> None:
+        raise _Stop(name, output)
+
+    def run(*inputs: Any) -> Any:
+        try:
+            model(*inputs)
+        except _Stop as stopped:
+            return stopped.output
+        raise ValueError(f"the model never called {name!r}. {_WHY_NEVER}")
+
+    with differentiable(model):
+        module.register_forward_hook(stop)
+        yield run
+
+
+@contextmanager
+def differentiable(model: nn.Module) -> Iterator[None]:
+    """Eval mode, autograd on, weights frozen, every layer called by itself; undone afterwards."""
+    with layer_by_layer(model), torch.inference_mode(False), torch.enable_grad():
+        model.eval().requires_grad_(False)  # frozen: no time is spent on gradients of weights
+        yield
 
 
 @contextmanager

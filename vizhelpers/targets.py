@@ -1,0 +1,116 @@
+"""What an explanation is about: one score of a model, for each image.
+
+Belongs here: checking what was asked for and counting what that costs. Making a map of the
+answer does not; `cams` and `saliency` do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from operator import index
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import keystr, tree_leaves_with_path
+
+from vizhelpers.layers import check_model
+
+Target = Callable[[Tensor], Tensor]
+Output = Callable[[Any], Tensor]
+
+
+def check_images(model: nn.Module, images: Tensor) -> nn.Module:
+    """The model itself, where torch.compile was given one; no hook fires in compiled code."""
+    check_model(model)
+    if not (isinstance(images, Tensor) and images.is_floating_point()):
+        kind = images.dtype if isinstance(images, Tensor) else type(images).__name__
+        raise TypeError(f"images must be a tensor [N, C, H, W] of floats, got {kind}.")
+    if images.ndim != 4 or not len(images):
+        raise ValueError(
+            f"images must be a batch [N, C, H, W], got {list(images.shape)}. "
+            "One image becomes a batch with image[None]."
+        )
+    return getattr(model, "_orig_mod", model)
+
+
+class Scores(nn.Module):
+    """The model as the library wants it: one tensor of scores; counts what goes through."""
+
+    def __init__(self, model: nn.Module, output: Output | None) -> None:
+        super().__init__()
+        self.model, self.output = model, output
+        self.forward_images = self.backward_images = 0
+
+    def forward(self, images: Tensor) -> Any:
+        """What the model answers: the class scores, if they are one tensor."""
+        self.forward_images += len(images)
+        # A copy: the model may write into its input, which for FullGrad is a leaf.
+        scores = select(self.model(images.clone()), self.output)
+        if scores.requires_grad:
+            scores.register_hook(self._count)
+        return scores
+
+    def _count(self, gradient: Tensor) -> None:
+        self.backward_images += len(gradient)
+
+
+def asked_for(targets: Any, scores: Any, count: int) -> Tensor | tuple[Target, ...] | None:
+    """The targets, one for each image; None for the predictions."""
+    if not isinstance(scores, Tensor):
+        parts = {keystr(p): list(t.shape) for p, t in tree_leaves_with_path(scores) if is_float(t)}
+        likely = next((key for key, shape in parts.items() if len(shape) == 2), next(iter(parts)))
+        raise TypeError(
+            f"the model returns {type(scores).__name__}, not a tensor of scores. It holds {parts}. "
+            f"Say which are the scores: output=lambda out: out{likely}"
+        )
+    values = targets.tolist() if hasattr(targets, "tolist") else targets
+    items = list(values) if isinstance(values, list | tuple | range) else [values] * count
+    if len(items) != count:
+        raise ValueError(
+            f"{len(items)} targets for {count} images. Give one class for all of them, or a "
+            "class for each."
+        )
+    if items and all(callable(item) for item in items):
+        return tuple(items)
+    if scores.ndim != 2:
+        raise ValueError(
+            f"the scores of one image have the shape {list(scores.shape)}, not [1, classes]: no "
+            "class can be taken from them. Use a function from an image's scores to a number."
+        )
+    if values is None:
+        return None
+    try:
+        classes = [index(item) for item in items]
+    except TypeError:
+        raise TypeError(
+            f"targets are classes (whole numbers) or functions, got {targets!r}."
+        ) from None
+    if wrong := [c for c in classes if not 0 <= c < scores.shape[1]]:
+        raise ValueError(
+            f"there is no class {wrong[0]}: the model has classes 0 to {scores.shape[1] - 1}."
+        )
+    return torch.tensor(classes)
+
+
+def one_number(target: Target, scores: Tensor) -> Tensor:
+    """What a target makes of one image's scores, if that is a number that autograd can follow."""
+    value = target(scores)
+    if not isinstance(value, Tensor) or value.numel() != 1:
+        raise TypeError(f"a target must return a tensor with one number, it returned {value!r}.")
+    if scores.requires_grad and not value.requires_grad:
+        raise TypeError(
+            "what the target returned has no gradient. It must follow from the scores without "
+            "detach(), item(), argmax() or torch.no_grad() on the way."
+        )
+    return value.reshape(())
+
+
+def is_float(value: Any) -> bool:
+    """Whether this is a tensor of floats."""
+    return isinstance(value, Tensor) and value.is_floating_point()
+
+
+def select(result: Any, output: Output | None) -> Any:
+    """The class scores in what a model returns."""
+    return result if output is None else output(result)
