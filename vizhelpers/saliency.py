@@ -1,0 +1,380 @@
+"""Saliency maps for any model: which input pixels its answer depends on, by captum.
+
+Asking for a score and running the library belongs here. How good a map is belongs in `scores`
+and `sanity`; drawing it, in `pictures`; maps of a layer instead of the input, in `cams`.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import partial
+from operator import itemgetter
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.graph import Node
+
+from vizhelpers.capturing import differentiable
+from vizhelpers.layers import to_model
+from vizhelpers.targets import (
+    Output,
+    Scores,
+    Target,
+    asked_for,
+    check_images,
+    one_number,
+)
+from vizhelpers.waiting import with_progress
+
+Score = Callable[[Tensor], Tensor]
+# From a score, images and baselines to what each value of an image does for its score.
+Explain = Callable[[Score, Tensor, Tensor], Tensor]
+
+_BATCH = 16
+
+
+class Method(NamedTuple):
+    """What one saliency method does, for tables.
+
+    Attributes:
+        idea: How the map is made, in a few words.
+        adds_up: Whether the values are shares of the score, so that those of a pixel's channels
+            add up to the pixel's share; otherwise they say how sensitive the score is.
+        paper: Where it was published.
+    """
+
+    idea: str
+    adds_up: bool
+    paper: str
+
+
+METHODS = {
+    "Gradient": Method("change of the score with each value", False, "arXiv:1312.6034"),
+    "GuidedBackprop": Method("the same, positive parts only at ReLUs", False, "arXiv:1412.6806"),
+    "SmoothGrad": Method("mean gradient of noisy copies", False, "arXiv:1706.03825"),
+    "GradientXInput": Method("gradient times input", True, "arXiv:1605.01713"),
+    "IntegratedGradients": Method(
+        "mean gradient on the way from a baseline, times the way", True, "arXiv:1703.01365"
+    ),
+    "Occlusion": Method("loss of score with a patch covered", True, "arXiv:1311.2901"),
+}
+"""The methods that the course compares, by name."""
+
+# Names that other libraries and papers use.
+_ALSO = {"Saliency": "Gradient", "InputXGradient": "GradientXInput", "NoiseTunnel": "SmoothGrad"}
+
+
+@dataclass(frozen=True, eq=False)
+class SaliencyMaps:
+    """Saliency maps of a batch of images, all tensors on the CPU.
+
+    Attributes:
+        maps: float32 `[N, H, W]`, 0 or more, for drawing and scoring. Of methods that tell how
+            sensitive the score is, the largest of a pixel's absolute values over the channels
+            (Simonyan et al. 2014). Of those whose values add up (`METHODS[name].adds_up`), their
+            sum over the channels, 0 where it speaks against the class: as in class activation
+            maps. Not stretched: values of different methods have different units.
+        signed: float32 `[N, C, H, W]`, what the method says about each input value: positive
+            where more of it raises the score.
+        targets: int64 `[N]`, the class that each map is about, or the functions that were given.
+        method: Name of the method.
+        forward_images: How many images went through the model to make the maps.
+        backward_images: Through how many of them a gradient was sent back.
+    """
+
+    maps: Tensor
+    signed: Tensor
+    targets: Tensor | tuple[Target, ...]
+    method: str
+    forward_images: int
+    backward_images: int
+
+    def __repr__(self) -> str:
+        count, height, width = self.maps.shape
+        return f"SaliencyMaps({self.method}: {count} of {height}×{width})"
+
+
+def saliency_maps(
+    model: nn.Module,
+    images: Tensor,
+    targets: int | Sequence[int] | Tensor | Target | Sequence[Target] | None = None,
+    *,
+    method: str = "Gradient",
+    output: Output | None = None,
+    samples: int = 25,
+    noise: float = 0.15,
+    steps: int = 32,
+    baseline: float | Tensor = 0.0,
+    window: int = 16,
+    stride: int = 8,
+    seed: int = 0,
+) -> SaliencyMaps:
+    """Make saliency maps with captum, on any model, and leave nothing behind.
+
+    The model runs in eval mode and comes out as it went in: modes, gradients, `requires_grad`,
+    hooks, buffers and random numbers, also after an error. Frozen models work, and so do
+    `torch.no_grad` and `torch.inference_mode`.
+
+    Two are not captum's: GuidedBackprop is `guided_gradient`, which knows ReLUs that are functions
+    and not modules; and each image gets its own score, so a target may be any function.
+
+    Args:
+        model: Any module that takes one batch of images.
+        images: `[N, C, H, W]` as the model takes them, that is, already normalised.
+        targets: None for the predicted class of each image, one class for all of them, a class
+            for each; or one function, or one for each image, from an image's scores (the
+            output without its first dimension) to one number.
+        method: One of `METHODS`.
+        output: From what the model returns to the class scores `[N, classes]`, for a model
+            that returns more than those: `lambda out: out["logits"]`.
+        samples: SmoothGrad: how many noisy copies of each image.
+        noise: SmoothGrad: standard deviation of the noise, as a share of the image's range.
+        steps: IntegratedGradients: at how many places on the way the gradient is taken.
+        baseline: IntegratedGradients and Occlusion: what stands for "nothing there": one number,
+            where 0 is the mean colour of the training images; or an image `[C, H, W]`, or one
+            for each `[N, C, H, W]`; normalised, too.
+        window: Occlusion: height and width of the covered patch, in pixels.
+        stride: Occlusion: how far the patch moves, in pixels; at most `window`.
+        seed: SmoothGrad: of the noise; the global random numbers are left alone.
+
+    Raises:
+        TypeError: Something is of the wrong kind: the model, the images, a target, the output.
+        ValueError: There is no such method or class; a number of targets, a baseline or an
+            option does not fit; or the score does not depend on the image.
+
+    Example:
+        >>> saliency_maps(load_model("resnet18"), images, 3, method="SmoothGrad").maps.shape
+        torch.Size([4, 128, 128])
+    """
+    model = check_images(model, images)
+    method = _known(method)
+    inputs = images.detach()
+    base = _baseline(baseline, inputs)
+    _check_options(inputs, samples=samples, noise=noise, steps=steps, window=window, stride=stride)
+    with differentiable(model):
+        counted = Scores(model, output)
+        with torch.no_grad():
+            asked, goals = _goals(counted, inputs, targets)
+        counted.forward_images = 0
+        ways: dict[str, Explain] = {
+            "Gradient": _gradient,
+            "GuidedBackprop": _guided,
+            "SmoothGrad": partial(_smooth_grad, samples=samples, noise=noise),
+            "GradientXInput": _gradient_x_input,
+            "IntegratedGradients": partial(_integrated, steps=steps),
+            "Occlusion": partial(_occlusion, window=window, stride=stride),
+        }
+        torch.manual_seed(seed)  # captum takes global random numbers; they are put back
+        many = method in ("SmoothGrad", "IntegratedGradients", "Occlusion")
+        size = 1 if many else _BATCH
+        found = []
+        for start in with_progress(range(0, len(inputs), size), method):
+            some = slice(start, start + size)
+            score = partial(_scores_of, counted, goals[some])
+            pixels = to_model(model, inputs[some]).clone().requires_grad_()
+            made = ways[method](score, pixels, to_model(model, base[some]))
+            found.append(made.detach().cpu().float())
+    signed = torch.cat(found)
+    maps = signed.sum(1).clamp(min=0) if METHODS[method].adds_up else signed.abs().amax(1)
+    return SaliencyMaps(
+        maps, signed, asked, method, counted.forward_images, counted.backward_images
+    )
+
+
+def _goals(
+    model: Scores, images: Tensor, targets: Any
+) -> tuple[Tensor | tuple[Target, ...], list[Target]]:
+    """The targets as they are reported, and as functions from an image's scores to a number."""
+    asked = asked_for(targets, model(to_model(model.model, images[:1])), len(images))
+    if asked is None:
+        batches = (to_model(model.model, batch) for batch in torch.split(images, _BATCH))
+        asked = torch.cat([model(batch).argmax(1).cpu() for batch in batches])
+    each = map(itemgetter, asked.tolist()) if isinstance(asked, Tensor) else asked
+    return asked, [partial(one_number, target) for target in each]
+
+
+def _scores_of(model: Scores, goals: list[Target], images: Tensor) -> Tensor:
+    """The score of every image: `[N]`; of one image there may be any number of variants."""
+    scores = model(images)
+    each = goals if len(goals) == len(images) else goals * len(images)
+    return torch.stack([goal(row) for goal, row in zip(each, scores, strict=True)])
+
+
+# -- the methods -------------------------------------------------------------------------------
+
+
+def _gradient(score: Score, images: Tensor, _: Tensor) -> Tensor:
+    from captum.attr import Saliency
+
+    return Saliency(score).attribute(images, abs=False)
+
+
+def _guided(score: Score, images: Tensor, _: Tensor) -> Tensor:
+    return guided_gradient(score(images), images)
+
+
+def _smooth_grad(score: Score, images: Tensor, _: Tensor, *, samples: int, noise: float) -> Tensor:
+    from captum.attr import NoiseTunnel, Saliency
+
+    low, high = images.detach().aminmax()
+    return NoiseTunnel(Saliency(score)).attribute(
+        images, nt_samples=samples, stdevs=float(noise * (high - low)), abs=False
+    )
+
+
+def _gradient_x_input(score: Score, images: Tensor, _: Tensor) -> Tensor:
+    from captum.attr import InputXGradient
+
+    return InputXGradient(score).attribute(images)
+
+
+def _integrated(score: Score, images: Tensor, baseline: Tensor, *, steps: int) -> Tensor:
+    from captum.attr import IntegratedGradients
+
+    return IntegratedGradients(score).attribute(images, baseline, n_steps=steps)
+
+
+def _occlusion(
+    score: Score, images: Tensor, baseline: Tensor, *, window: int, stride: int
+) -> Tensor:
+    from captum.attr import Occlusion
+
+    channels = images.shape[1]
+    found = Occlusion(score).attribute(
+        images.detach(),
+        (channels, window, window),
+        strides=(channels, stride, stride),
+        baselines=baseline,
+        perturbations_per_eval=_BATCH,
+    )
+    return found / channels  # captum writes a patch's whole effect into every channel
+
+
+# What autograd calls the activations that the guided rule, which is about ReLUs, leaves alone.
+_OTHER_ACTIVATIONS = {
+    "HardtanhBackward": "ReLU6 or Hardtanh",
+    "ClampMinBackward": "clamp",
+    "ClampBackward": "clamp",
+    "LeakyReluBackward": "LeakyReLU",
+    "PreluKernelBackward": "PReLU",
+    "EluBackward": "ELU, SELU or CELU",
+    "GeluBackward": "GELU",
+    "SiluBackward": "SiLU",
+    "MishBackward": "Mish",
+    "SoftplusBackward": "Softplus",
+    "HardswishBackward": "Hardswish",
+    "SigmoidBackward": "sigmoid",
+    "TanhBackward": "tanh",
+    "CheckpointFunctionBackward": "a checkpoint, which hides what is inside",
+    "DifferentiableGraphBackward": "a scripted part, which hides what is inside",
+}
+
+
+class NothingToGuideWarning(UserWarning):
+    """A guided gradient that is wholly or partly a plain one."""
+
+
+def guided_gradient(scores: Tensor, images: Tensor) -> Tensor:
+    """Take the gradient by guided backpropagation: at every ReLU, negative gradients become 0.
+
+    From Springenberg et al. 2015, "Striving for Simplicity: The All Convolutional Net",
+    arXiv:1412.6806. The ReLUs are found on autograd's own records of the pass and not among the
+    modules: so `F.relu`, a ReLU that is used twice and one that works in place are all guided,
+    and no hook is put on the model. Where a network has nothing but `nn.ReLU` modules this is
+    captum's `GuidedBackprop`.
+
+    Args:
+        scores: `[N]`, or one number, computed from `images` just before.
+        images: the tensor to differentiate by, of any shape; it requires a gradient.
+
+    Returns:
+        The gradient of the sum of the scores, of the shape of `images`.
+
+    Raises:
+        RuntimeError: the scores do not depend on the images, says autograd.
+
+    Warns:
+        NothingToGuideWarning: there is no ReLU, so that this is the plain gradient; or there are
+            other activations, which are left as they are.
+    """
+    nodes = list(_records(scores))
+    relus = [node for node in nodes if node.name().startswith("ReluBackward")]
+    for node in relus:
+        node.register_prehook(_positive_part)
+    _warn_of_others(len(relus), nodes)
+    return torch.autograd.grad(scores.sum(), images)[0]
+
+
+def _positive_part(gradients: tuple[Tensor | None, ...]) -> tuple[Tensor | None, ...]:
+    return tuple(None if each is None else each.clamp(min=0) for each in gradients)
+
+
+def _records(result: Tensor) -> Iterator[Node]:
+    """Every step that autograd has recorded on the way to a result."""
+    waiting = [result.grad_fn]
+    seen = set()
+    while waiting:
+        node = waiting.pop()
+        if node is not None and node not in seen:
+            seen.add(node)
+            waiting += [before for before, _ in node.next_functions]
+            yield node
+
+
+def _warn_of_others(relus: int, nodes: list[Node]) -> None:
+    names = [node.name().rstrip("0123456789") for node in nodes]
+    others = sorted({_OTHER_ACTIVATIONS[name] for name in names if name in _OTHER_ACTIVATIONS})
+    if relus and not others:
+        return
+    what = (
+        "there is no ReLU on the way to this score, so the guided gradient is the plain one"
+        if not relus
+        else f"only the {relus} ReLUs of this network are guided"
+    )
+    left = f"; left as they are: {', '.join(others)}" if others else ""
+    warnings.warn(f"{what}{left}.", NothingToGuideWarning, stacklevel=3)
+
+
+# -- what was asked for ------------------------------------------------------------------------
+
+
+def _known(method: str) -> str:
+    if not isinstance(method, str):
+        raise TypeError(f"method is the name of one, such as 'Gradient'; got {method!r}.")
+    name = _ALSO.get(method, method)
+    if name not in METHODS:
+        near = get_close_matches(name, METHODS, n=1, cutoff=0.4)
+        hint = f"Did you mean {near[0]!r}? " if near else ""
+        raise ValueError(f"no method {method!r}. {hint}There is {', '.join(METHODS)}.")
+    return name
+
+
+def _baseline(baseline: float | Tensor, images: Tensor) -> Tensor:
+    """A baseline for each image."""
+    base = torch.as_tensor(baseline, dtype=images.dtype, device=images.device).detach()
+    if base.shape not in (torch.Size([]), images.shape[1:], images.shape):
+        raise ValueError(
+            f"baseline must be one number, an image {list(images.shape[1:])} or one for each "
+            f"image {list(images.shape)}; got {list(base.shape)}."
+        )
+    return base.expand_as(images)
+
+
+def _check_options(
+    images: Tensor, *, samples: int, noise: float, steps: int, window: int, stride: int
+) -> None:
+    if min(samples, steps) < 1 or noise < 0:
+        raise ValueError(
+            f"samples and steps must be 1 or more and noise 0 or more; got {samples}, {steps} "
+            f"and {noise}."
+        )
+    side = min(images.shape[2:])
+    if not 1 <= stride <= window <= side:
+        raise ValueError(
+            f"the patch must fit the image and not jump over pixels: 1 ≤ stride ≤ window ≤ {side}; "
+            f"got stride {stride} and window {window}."
+        )
