@@ -27,9 +27,9 @@ from torch import Tensor, nn
 
 from vizhelpers.capturing import cut_off_after, differentiable
 from vizhelpers.images import load_image
-from vizhelpers.layers import check_model, get_layer
+from vizhelpers.layers import check_model, get_layer, to_model
 from vizhelpers.pictures import to_png
-from vizhelpers.saliency import guided_gradient
+from vizhelpers.saliency import callers_level, guided_gradient
 from vizhelpers.waiting import with_progress
 
 
@@ -85,15 +85,13 @@ class Backprop(flashtorch.saliency.Backprop):  # type: ignore[misc]  # FlashTorc
             UserWarning: `use_gpu` where there is no GPU, or `guided` where there is no ReLU.
         """
         _check_image(input_)
-        with _at_work(self.model, use_gpu) as device:
-            # Not a leaf: a model that changes its input in place must not be stopped by that.
-            leaf = input_.detach().to(device).requires_grad_()
+        with _at_work(self.model, use_gpu):
+            leaf = input_.detach().clone().requires_grad_()
             with _channels_explained(self.model, leaf):
-                scores = self.model(leaf.clone())
+                scores = self.model(_as_input(self.model, leaf))
             score = _class_score(scores, target_class)
-            take = guided_gradient if guided else _plain_gradient
-            gradients = take(score, leaf).cpu()[0]
-        self.gradients = gradients
+            self.gradients = _gradient_of(score, leaf, guided=guided).cpu()
+        gradients = self.gradients[0]
         return gradients.amax(dim=0, keepdim=True) if take_max else gradients
 
     def visualize(  # noqa: PLR0917  (FlashTorch's own order)
@@ -136,9 +134,9 @@ class Backprop(flashtorch.saliency.Backprop):  # type: ignore[misc]  # FlashTorc
                 f"an image of {input_.shape[1]} channels cannot be drawn; calculate_gradients "
                 "returns the gradient of each."
             )
-        # FlashTorch's figure fails on a tensor that requires a gradient.
+        # FlashTorch's figure fails on a tensor that requires a gradient, NumPy on bfloat16.
         found = super().visualize(
-            input_.detach().cpu(),
+            input_.detach().cpu().float(),
             target_class,
             guided=guided,
             use_gpu=use_gpu,
@@ -241,25 +239,28 @@ class GradientAscent(flashtorch.activmax.GradientAscent):  # type: ignore[misc]
 
         Raises:
             TypeError: As in `optimize`.
-            ValueError: As in `optimize`; or no filters are named.
+            ValueError: As in `optimize`; or no filters are asked for.
         """
         conv = self._conv(layer)
-        if filter_idxs is None:
+        wanted: Any = filter_idxs
+        if wanted is None:
+            if num_subplots < 1:
+                raise ValueError(f"num_subplots must be 1 or more, got {num_subplots}.")
             drawn = np.random.default_rng(self.seed).choice(
                 conv.out_channels, min(num_subplots, conv.out_channels), replace=False
             )
-            filter_idxs = drawn.tolist()
-        elif isinstance(filter_idxs, Sequence | np.ndarray | Tensor):
-            filter_idxs = [self._filter(conv, each) for each in filter_idxs]
-            if not filter_idxs:
+            wanted = drawn.tolist()
+        elif np.ndim(wanted):
+            wanted = [self._filter(conv, each) for each in wanted]
+            if not wanted:
                 raise ValueError("no filter is named: give one, several, or None for any.")
         else:
-            filter_idxs = self._filter(conv, filter_idxs)
+            wanted = self._filter(conv, wanted)
         with self._for_now(lr):
             # One filter must be an int for FlashTorch; the step is set above.
             super().visualize(
                 conv,
-                filter_idxs,
+                wanted,
                 lr=self._lr,
                 num_iter=num_iter,
                 num_subplots=num_subplots,
@@ -328,8 +329,8 @@ class GradientAscent(flashtorch.activmax.GradientAscent):  # type: ignore[misc]
             for _ in with_progress(range(num_iter), "gradient ascent"):
                 leaf = image.clone().requires_grad_()
                 with _channels_explained(self.model, leaf):
-                    activation = run(leaf.clone())[:, filter_idx].mean()
-                gradient = _plain_gradient(activation, leaf)
+                    activation = run(_as_input(self.model, leaf))[:, filter_idx].mean()
+                gradient = _gradient_of(activation, leaf)
                 image = image + lr * gradient / (gradient.square().mean().sqrt() + 1e-5)
                 output.append(image.cpu())
         self.activation, self.gradients = activation.detach().cpu(), gradient.cpu()
@@ -377,7 +378,7 @@ def _at_work(model: nn.Module, use_gpu: bool) -> Iterator[torch.device]:
         elif use_gpu:
             warnings.warn(
                 "use_gpu=True, but PyTorch finds no CUDA device here: working on the CPU.",
-                stacklevel=4,
+                stacklevel=callers_level(),
             )
         yield next((weight.device for weight in model.parameters()), torch.device("cpu"))
 
@@ -398,10 +399,15 @@ def _channels_explained(model: nn.Module, image: Tensor) -> Iterator[None]:
         ) from error
 
 
-def _plain_gradient(score: Tensor, images: Tensor) -> Tensor:
+def _as_input(model: nn.Module, leaf: Tensor) -> Tensor:
+    """The image as the model takes it, and a copy: the model may change its input in place."""
+    return to_model(model, leaf).clone()
+
+
+def _gradient_of(score: Tensor, image: Tensor, *, guided: bool = False) -> Tensor:
     if not score.requires_grad:
         raise ValueError("the score does not depend on the image.")
-    return torch.autograd.grad(score, images)[0]
+    return guided_gradient(score, image) if guided else torch.autograd.grad(score, image)[0]
 
 
 def _class_score(scores: Any, target_class: int | None) -> Tensor:

@@ -6,6 +6,7 @@ and `sanity`; drawing it, in `pictures`; maps of a layer instead of the input, i
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from vizhelpers.targets import (
     asked_for,
     check_images,
     one_number,
+    select,
 )
 from vizhelpers.waiting import with_progress
 
@@ -139,7 +141,8 @@ def saliency_maps(
             for each `[N, C, H, W]`; normalised, too.
         window: Occlusion: height and width of the covered patch, in pixels.
         stride: Occlusion: how far the patch moves, in pixels; at most `window`.
-        seed: SmoothGrad: of the noise; the global random numbers are left alone.
+        seed: SmoothGrad: of the noise, which is the same for every image; the global random
+            numbers are left alone.
 
     Raises:
         TypeError: Something is of the wrong kind: the model, the images, a target, the output.
@@ -154,7 +157,9 @@ def saliency_maps(
     method = _known(method)
     inputs = images.detach()
     base = _baseline(baseline, inputs)
-    _check_options(inputs, samples=samples, noise=noise, steps=steps, window=window, stride=stride)
+    _check_options(samples=samples, steps=steps, window=window, stride=stride, noise=noise)
+    if method == "Occlusion":
+        _check_patch(inputs, window=window, stride=stride)
     with differentiable(model):
         counted = Scores(model, output)
         with torch.no_grad():
@@ -168,7 +173,6 @@ def saliency_maps(
             "IntegratedGradients": partial(_integrated, steps=steps),
             "Occlusion": partial(_occlusion, window=window, stride=stride),
         }
-        torch.manual_seed(seed)  # captum takes global random numbers; they are put back
         many = method in ("SmoothGrad", "IntegratedGradients", "Occlusion")
         size = 1 if many else _BATCH
         found = []
@@ -176,6 +180,7 @@ def saliency_maps(
             some = slice(start, start + size)
             score = partial(_scores_of, counted, goals[some])
             pixels = to_model(model, inputs[some]).clone().requires_grad_()
+            _seed(seed, pixels.device)  # for each image: its map does not depend on the others
             made = ways[method](score, pixels, to_model(model, base[some]))
             found.append(made.detach().cpu().float())
     signed = torch.cat(found)
@@ -189,7 +194,8 @@ def _goals(
     model: Scores, images: Tensor, targets: Any
 ) -> tuple[Tensor | tuple[Target, ...], list[Target]]:
     """The targets as they are reported, and as functions from an image's scores to a number."""
-    asked = asked_for(targets, model(to_model(model.model, images[:1])), len(images))
+    one = to_model(model.model, images[:1]).clone()
+    asked = asked_for(targets, select(model.model(one), model.output), len(images))
     if asked is None:
         batches = (to_model(model.model, batch) for batch in torch.split(images, _BATCH))
         asked = torch.cat([model(batch).argmax(1).cpu() for batch in batches])
@@ -199,9 +205,23 @@ def _goals(
 
 def _scores_of(model: Scores, goals: list[Target], images: Tensor) -> Tensor:
     """The score of every image: `[N]`; of one image there may be any number of variants."""
-    scores = model(images)
+    scores = model(to_model(model.model, images))  # captum's noise is always float32
+    if images.requires_grad and not scores.requires_grad:
+        raise ValueError(
+            "the score does not depend on the image: on the way through the model it is detached, "
+            "made a whole number, or not used."
+        )
     each = goals if len(goals) == len(images) else goals * len(images)
     return torch.stack([goal(row) for goal, row in zip(each, scores, strict=True)])
+
+
+def _seed(seed: int, device: torch.device) -> None:
+    """Set the global random numbers, which captum takes; `differentiable` puts them back."""
+    if device.type == "cpu":
+        # torch.manual_seed would reseed the graphics cards as well.
+        torch.default_generator.manual_seed(seed)
+    else:
+        torch.manual_seed(seed)
 
 
 # -- the methods -------------------------------------------------------------------------------
@@ -261,17 +281,22 @@ _OTHER_ACTIVATIONS = {
     "ClampBackward": "clamp",
     "LeakyReluBackward": "LeakyReLU",
     "PreluKernelBackward": "PReLU",
-    "EluBackward": "ELU, SELU or CELU",
+    "EluBackward": "ELU or SELU",
+    "CeluBackward": "CELU",
     "GeluBackward": "GELU",
     "SiluBackward": "SiLU",
     "MishBackward": "Mish",
     "SoftplusBackward": "Softplus",
     "HardswishBackward": "Hardswish",
+    "HardsigmoidBackward": "Hardsigmoid",
     "SigmoidBackward": "sigmoid",
     "TanhBackward": "tanh",
-    "CheckpointFunctionBackward": "a checkpoint, which hides what is inside",
     "DifferentiableGraphBackward": "a scripted part, which hides what is inside",
 }
+
+
+# Modules whose lines a warning does not name: FlashTorch's and contextlib's stand between ours.
+_OURS = ("vizhelpers.", "flashtorch.", "contextlib")
 
 
 class NothingToGuideWarning(UserWarning):
@@ -336,7 +361,15 @@ def _warn_of_others(relus: int, nodes: list[Node]) -> None:
         else f"only the {relus} ReLUs of this network are guided"
     )
     left = f"; left as they are: {', '.join(others)}" if others else ""
-    warnings.warn(f"{what}{left}.", NothingToGuideWarning, stacklevel=3)
+    warnings.warn(f"{what}{left}.", NothingToGuideWarning, stacklevel=callers_level())
+
+
+def callers_level() -> int:
+    """The `stacklevel` at which a warning names the line that called this package."""
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back and frame.f_globals["__name__"].startswith(_OURS):
+        level, frame = level + 1, frame.f_back
+    return level
 
 
 # -- what was asked for ------------------------------------------------------------------------
@@ -364,17 +397,20 @@ def _baseline(baseline: float | Tensor, images: Tensor) -> Tensor:
     return base.expand_as(images)
 
 
-def _check_options(
-    images: Tensor, *, samples: int, noise: float, steps: int, window: int, stride: int
-) -> None:
-    if min(samples, steps) < 1 or noise < 0:
-        raise ValueError(
-            f"samples and steps must be 1 or more and noise 0 or more; got {samples}, {steps} "
-            f"and {noise}."
-        )
+def _check_options(*, noise: float, **counts: int) -> None:
+    for name, count in counts.items():
+        if not hasattr(count, "__index__"):
+            raise TypeError(f"{name} must be a whole number, got {count!r}.")
+        if count < 1:
+            raise ValueError(f"{name} must be 1 or more, got {count}.")
+    if not noise >= 0:
+        raise ValueError(f"noise must be 0 or more, got {noise}.")
+
+
+def _check_patch(images: Tensor, *, window: int, stride: int) -> None:
     side = min(images.shape[2:])
-    if not 1 <= stride <= window <= side:
+    if not stride <= window <= side:
         raise ValueError(
-            f"the patch must fit the image and not jump over pixels: 1 ≤ stride ≤ window ≤ {side}; "
+            f"the patch must fit the image and not jump over pixels: stride ≤ window ≤ {side}; "
             f"got stride {stride} and window {window}."
         )
