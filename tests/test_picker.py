@@ -1,7 +1,9 @@
 """The layer picker without a browser: widgets call back at once when their value is set."""
 
+import asyncio
 import io
 import re
+import threading
 from html import unescape
 
 import ipywidgets
@@ -13,7 +15,7 @@ from PIL import Image
 from torch import nn
 
 from vizhelpers import picker as room
-from vizhelpers.picker import layer_picker
+from vizhelpers.picker import at_home, layer_picker
 from vizhelpers.pictures import show_mosaic, to_png
 
 NAMES = ["features.0", "features.1", "features.3", "classifier.0", "classifier.2"]
@@ -177,6 +179,24 @@ def test_picking_an_unknown_layer_names_the_nearest(picker):
     assert picker.layer == "features.0"
 
 
+def test_what_is_picked_may_be_called_otherwise():
+    words = {"Grad-CAM": "gradients", "Score-CAM": "scores"}
+    picker = layer_picker(words, lambda name: torch.zeros(3, 2, 2), label="Method")
+    assert picker.select.description == "Method"
+    assert picker.count.value == "2 methods"
+    assert repr(picker) == "<LayerPicker: 2 methods, Grad-CAM shown>"
+    picker.search.value = "score"
+    assert picker.count.value == "1 of 2 methods"
+    picker.search.value = "zzz"
+    assert "No method matches “zzz”." in text(picker)
+    with pytest.raises(ValueError, match=r"there is no method 'Grad' here\."):
+        picker.pick("Grad")
+    with pytest.raises(ValueError, match="there are no methods to pick"):
+        layer_picker([], plain, label="Method")
+    with pytest.raises(TypeError, match="a function of a method's name"):
+        layer_picker(words, 3, label="Method")
+
+
 # -- what goes wrong --------------------------------------------------------------------------
 
 
@@ -331,6 +351,66 @@ def test_controls_are_passed_by_name():
     slider.value = 7
     assert len(seen) == 5  # seen before
     assert shown(picker) == (7, 0, 0)
+
+
+def test_layer_and_controls_are_picked_at_once():
+    seen = []
+
+    def draw(name, channel):
+        seen.append((name, channel))
+        return plain(name)
+
+    picker = layer_picker(NAMES, draw, controls={"channel": range(5)})
+    picker.pick("features.3", channel=4)
+    picker.pick("features.3", channel=2)
+    picker.pick("features.3", channel=2)
+    assert seen == [("features.0", 0), ("features.3", 4), ("features.3", 2)]
+    assert (picker.layer, picker.controls["channel"].value) == ("features.3", 2)
+
+
+def test_without_keeping_each_pick_draws():
+    calls = []
+    picker = layer_picker(NAMES, lambda name: calls.append(name) or plain(name), keep=False)
+    for name in ("features.1", "features.0"):
+        picker.pick(name)
+    assert calls == ["features.0", "features.1", "features.0"]
+
+
+def in_another_thread(function):
+    thread = threading.Thread(target=function)
+    thread.start()
+    thread.join(10)
+    assert not thread.is_alive()
+
+
+def test_all_is_drawn_in_the_thread_of_the_cell():
+    """As in JupyterLab, where what is clicked may come in another thread."""
+    threads = []
+
+    def draw(name):
+        threads.append(threading.current_thread())
+        return plain(name)
+
+    async def cell():
+        picker = layer_picker(NAMES, draw)
+        in_another_thread(lambda: setattr(picker.select, "value", "features.3"))
+        assert shown(picker) == colour_of("features.0")  # its turn comes after the cell
+        await asyncio.sleep(0)
+        assert shown(picker) == colour_of("features.3")
+        in_another_thread(lambda: setattr(picker.search, "value", "classifier"))
+        await asyncio.sleep(0)
+        assert shown(picker) == colour_of("classifier.0")
+
+    asyncio.run(cell())
+    assert threads == [threading.current_thread()] * 3
+
+
+def test_without_a_loop_a_callback_is_called_at_once():
+    seen = []
+    callback = at_home(seen.append)
+    in_another_thread(lambda: callback(1))
+    callback(2)
+    assert seen == [1, 2]
 
 
 # -- in a page --------------------------------------------------------------------------------

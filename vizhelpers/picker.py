@@ -6,7 +6,9 @@ that is passed in; this room runs no network and draws nothing itself.
 
 from __future__ import annotations
 
+import asyncio
 import difflib
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from html import escape
@@ -30,6 +32,8 @@ def layer_picker(
     initial: str | None = None,
     kind: Kind | None = None,
     controls: Mapping[str, Any] | None = None,
+    label: str = "Layer",
+    keep: bool = True,
 ) -> LayerPicker:
     """Make a list of layers to search and choose from, with a picture of the chosen one.
 
@@ -42,6 +46,9 @@ def layer_picker(
         kind: For a model: which layers, as in `list_layers`.
         controls: More choices, each passed to ``draw`` by name: a sequence of values, which
             becomes a drop-down list, or a widget with a ``value``.
+        label: What is picked, if not layers: one word, whose plural ends with an s.
+        keep: Keep the pictures. With ``False`` every pick calls ``draw``, which may then return
+            another picture than before.
 
     Returns:
         The picker. A notebook cell that ends with it shows it.
@@ -51,7 +58,8 @@ def layer_picker(
         ValueError: there are no layers, or ``initial`` is none of them.
     """
     if not callable(draw):
-        raise TypeError(f"draw must be a function of a layer's name, not {type(draw).__name__}.")
+        kind_of = type(draw).__name__
+        raise TypeError(f"draw must be a function of a {label.lower()}'s name, not {kind_of}.")
     if isinstance(layers, nn.Module):
         names = list_layers(layers, kind)
         words = {name: type(get_layer(layers, name)).__name__ for name in names}
@@ -62,10 +70,37 @@ def layer_picker(
     else:
         raise TypeError(f"layers must be a model or names, not {type(layers).__name__}.")
     if not all(isinstance(name, str) for name in words):
-        raise TypeError("every name of a layer must be a string.")
+        raise TypeError(f"every name of a {label.lower()} must be a string.")
     if not words:
-        raise ValueError("there are no layers to pick from.")
-    return LayerPicker(words, draw, initial=initial, controls=controls or {})
+        raise ValueError(f"there are no {label.lower()}s to pick from.")
+    return LayerPicker(
+        words, draw, initial=initial, controls=controls or {}, label=label, keep=keep
+    )
+
+
+def at_home(callback: Callable[..., Any]) -> Callable[..., None]:
+    """Have a callback of widgets run where the cell ran that asks for it.
+
+    JupyterLab and ipykernel 7 hand what is clicked and typed now to the thread in which cells
+    run, now to another one, beside them: two could change the same network at a time. From the
+    other thread it is passed on, and its turn comes between two cells.
+    """
+    home, thread = _running_loop(), threading.get_ident()
+
+    def call(*args: Any) -> None:
+        if home is None or threading.get_ident() == thread:
+            callback(*args)
+        else:
+            home.call_soon_threadsafe(callback, *args)
+
+    return call
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
 
 
 class _KeepKeys(anywidget.AnyWidget):  # type: ignore[misc]
@@ -90,7 +125,10 @@ class LayerPicker:
         *,
         initial: str | None,
         controls: Mapping[str, Any],
+        label: str,
+        keep: bool,
     ) -> None:
+        self._one, self._keep = label.lower(), keep
         self.layers = tuple(words)
         self.layer = self._known(self.layers[0] if initial is None else initial)
         self.last_error: Exception | None = None
@@ -99,7 +137,7 @@ class LayerPicker:
         self._quiet = False
 
         self.search = ipywidgets.Text(description="Search", placeholder="part of a name or kind")
-        self.select = ipywidgets.Select(description="Layer", rows=12)
+        self.select = ipywidgets.Select(description=label, rows=12)
         self.controls = {name: _control(name, given) for name, given in controls.items()}
         self.count = ipywidgets.HTML()
         self.image = ipywidgets.Image(format="png")
@@ -108,10 +146,11 @@ class LayerPicker:
         self.widget = self._arrange()
 
         self._list(self.layers)
-        self.search.observe(self._on_search, "value")
-        self.search.on_msg(self._on_enter)
+        self.search.observe(at_home(self._on_search), "value")
+        self.search.on_msg(at_home(self._on_enter))
+        on_choice = at_home(self._on_choice)
         for widget in (self.select, *self.controls.values()):
-            widget.observe(self._on_choice, "value")
+            widget.observe(on_choice, "value")
         self._show(self.layer)
 
     @property
@@ -119,8 +158,12 @@ class LayerPicker:
         """The PNG that is shown."""
         return self.image.value
 
-    def pick(self, layer: str) -> None:
+    def pick(self, layer: str, **choices: Any) -> None:
         """Choose a layer from Python; a search that hides it is emptied.
+
+        Args:
+            layer: Its name.
+            choices: Values for controls, by name.
 
         Raises:
             ValueError: there is no such layer; the message names the nearest ones.
@@ -128,7 +171,13 @@ class LayerPicker:
         self._known(layer)
         if layer not in self._listed():
             self.search.value = ""
-        self.select.value = layer
+        before = self._choice()
+        with self._quietly():  # or each of them would be drawn
+            for name, value in choices.items():
+                self.controls[name].value = value
+            self.select.value = layer
+        if self._choice() != before:
+            self._show(layer)
 
     def refresh(self) -> None:
         """Draw again, for instance because the network has changed."""
@@ -136,7 +185,7 @@ class LayerPicker:
         self._show(self.select.value or self.layer)
 
     def __repr__(self) -> str:
-        return f"<LayerPicker: {len(self.layers)} layers, {self.layer} shown>"
+        return f"<LayerPicker: {len(self.layers)} {self._one}s, {self.layer} shown>"
 
     def _repr_mimebundle_(self, **options: Any) -> dict[str, Any]:
         # The text is all that a page without a kernel shows.
@@ -171,22 +220,26 @@ class LayerPicker:
             elif names:  # a list that was empty chooses nothing when it fills again
                 self.select.value = names[0]
         total = len(self.layers)
-        text = f"{len(names)} of {total} layers" if len(names) < total else f"{total} layers"
-        self.count.value = text
+        which = f"{len(names)} of {total}" if len(names) < total else f"{total}"
+        self.count.value = f"{which} {self._one}s"
 
-    def _on_search(self, change: dict[str, Any]) -> None:
-        wanted = change["new"].strip().lower()
+    def _on_search(self, _change: object) -> None:
+        typed = self.search.value
+        wanted = typed.strip().lower()
         hits = [name for name in self.layers if wanted in f"{name} {self._words[name]}".lower()]
         self._list(hits)
         if hits:
             self._show(self.select.value)
         else:
-            text = f"No layer matches “{change['new']}”.{self._nearest(wanted)}"
+            text = f"No {self._one} matches “{typed}”.{self._nearest(wanted)}"
             self._say(text + self._still(), problem=True)
 
     def _on_enter(self, _widget: object, content: dict[str, Any], _buffers: object) -> None:
         if content.get("event") == "submit":
             self.search.value = ""
+
+    def _choice(self) -> tuple[Any, ...]:
+        return (self.select.value, *(repr(control.value) for control in self.controls.values()))
 
     def _on_choice(self, _change: object) -> None:
         if not self._quiet:
@@ -202,7 +255,7 @@ class LayerPicker:
 
     def _known(self, layer: str) -> str:
         if layer not in self.layers:
-            raise ValueError(f"there is no layer {layer!r} here.{self._nearest(str(layer))}")
+            raise ValueError(f"there is no {self._one} {layer!r} here.{self._nearest(str(layer))}")
         return layer
 
     def _nearest(self, wanted: str) -> str:
@@ -229,7 +282,7 @@ class LayerPicker:
     def _drawn(self, layer: str) -> tuple[bytes, str]:
         choices = {name: control.value for name, control in self.controls.items()}
         key = (layer, *(repr(value) for value in choices.values()))
-        if key not in self._cache:
+        if key not in self._cache or not self._keep:
             drawn = self._draw(layer, **choices)
             if len(self._cache) >= CACHED_PICTURES:
                 del self._cache[next(iter(self._cache))]
