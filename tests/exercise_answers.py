@@ -4,10 +4,13 @@
 the catalogue. The right answers are written down here, so that they check the checkers.
 """
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
+from captum.attr import GuidedBackprop
 from torch import nn
 from torch.utils.tensorboard import SummaryWriter
 
@@ -21,9 +24,11 @@ from vizhelpers import (
     normalize,
     read_scalars,
 )
+from vizhelpers.ascent import maximize_activation
 from vizhelpers.cams import class_maps
 from vizhelpers.capturing import capture
 from vizhelpers.runs import Series
+from vizhelpers.saliency import SaliencyMaps, guided_gradient, saliency_maps
 from vizhelpers.scenes import CLASSES
 from vizhelpers.scores import score_maps
 
@@ -476,6 +481,209 @@ def mend_cam() -> Answers:
     )
 
 
+def signed_share() -> Answers:
+    scenes, resnet = load_scenes(), load_model("resnet18")
+    index, cat = scenes.names.index("cat_on_sea_0"), CLASSES.index("cat")
+    picture, inside = scenes.images[[index]], scenes.masks[index] > 0.5
+    image = normalize(picture)
+
+    def on_the_cat(values: torch.Tensor) -> torch.Tensor:
+        return (values * inside).sum() / values.sum()
+
+    def found(method: str, picture: torch.Tensor = image) -> SaliencyMaps:
+        return saliency_maps(resnet, picture, cat, method=method)
+
+    way = found("IntegratedGradients")
+    values = way.signed
+    share = float(on_the_cat(values))
+    with torch.no_grad():
+        scores = resnet(torch.cat([image, 0 * image]))[:, cat]
+    total = (values * inside).sum()
+    return Answers(
+        right=[share, round(share, 2), values.sum(1)[0][inside].sum() / values.sum()],
+        wrong=[
+            ("percent", 100 * share),
+            ("percent", round(100 * share)),
+            ("outside", 1 - share),
+            ("positive", on_the_cat(way.maps)),
+            ("positive", on_the_cat(values.relu())),
+            ("absolute", on_the_cat(values.abs())),
+            ("absolute", on_the_cat(values.sum(1).abs())),
+            ("total", total),
+            ("total", values.sum()),
+            ("score", total / scores[0]),
+            ("score", total / (scores[0] - scores[1])),
+            ("area", inside.float().mean()),
+            ("not_normalised", on_the_cat(found("IntegratedGradients", picture).signed)),
+            ("not_normalised", on_the_cat(found("IntegratedGradients", picture).maps)),
+            ("gradient", on_the_cat(found("Gradient").signed)),
+            ("gradient", on_the_cat(found("Gradient").maps)),
+            ("times_input", on_the_cat(found("GradientXInput").signed)),
+            ("times_input", on_the_cat(found("GradientXInput").maps)),
+            ("other", 0.9),
+            ("other", -20),
+            ("other", float("nan")),
+        ],
+        kind=[values, "1.06", True, way],
+    )
+
+
+def drive() -> Answers:
+    alexnet, scenes = load_model("alexnet"), load_scenes()
+
+    def driving(channel: int, layer: str = "features.8", **options: Any) -> torch.Tensor:
+        return maximize_activation(alexnet, layer, channel, **options).images[0]
+
+    good = driving(52)
+    strongest = scenes.images[scenes.names.index("mushroom_on_road_0")]
+    return Answers(
+        right=[
+            *(good, good[None], good.numpy(), good.double().requires_grad_()),
+            *(denormalize(normalize(good)), (255 * good).round() / 255),
+            *(driving(52, seed=1), driving(52, fourier=False), driving(52, steps=32)),
+        ],
+        wrong=[
+            ("outside", normalize(good)),
+            ("outside", good - 0.5),
+            ("outside", good * float("nan")),
+            ("bytes", (255 * good).to(torch.uint8)),
+            ("bytes", (255 * good).numpy()),
+            ("shape", good.permute(1, 2, 0)),
+            ("shape", torch.stack([good, good])),
+            ("shape", good[:, :64, :64]),
+            ("real", strongest),
+            ("real", scenes.images[0]),
+            ("another", driving(51)),
+            ("another", driving(53)),
+            ("another", driving(52, "features.6")),
+            ("down", torch.full((3, 128, 128), 0.5)),
+            ("down", torch.rand(3, 128, 128, generator=torch.Generator().manual_seed(0))),
+            ("short", driving(52, steps=1)),
+            ("short", strongest.flip(2)),  # it gets a little further than the scene itself
+        ],
+        kind=["picture", maximize_activation, good.tolist(), 2.67, good + 0j],
+    )
+
+
+def guided(
+    score: Callable[[torch.Tensor, int], torch.Tensor] = lambda scores, target: scores[0, target],
+    rule: Callable[..., torch.Tensor] = lambda before, behind, out: before.clamp(min=0),
+    end: Callable[[torch.Tensor], object] = lambda found: found,
+    *,
+    tidy: bool = True,
+    writes: bool = False,
+) -> Callable[[nn.Module, torch.Tensor, int], object]:
+    """A learner's guided backpropagation, with any of its bugs."""
+
+    def make(model: nn.Module, image: torch.Tensor, target: int) -> object:
+        outputs: list[torch.Tensor] = []
+        handles, places = [], {}
+        for module in model.modules():
+            if isinstance(module, nn.ReLU):
+                places[module] = module.inplace
+                module.inplace = False
+                handles += [
+                    module.register_forward_hook(lambda m, i, out: outputs.append(out)),
+                    module.register_full_backward_hook(
+                        lambda m, gi, go: (rule(gi[0], go[0], outputs.pop()),)
+                    ),
+                ]
+        pixels = image.clone().requires_grad_()
+        found = score(model(pixels), target)
+        if writes:
+            found.backward()
+        else:
+            (pixels.grad,) = torch.autograd.grad(found, pixels)
+        if tidy:
+            for handle in handles:
+                handle.remove()
+            for module, place in places.items():
+                module.inplace = place
+        return end(pixels.grad[0])
+
+    return make
+
+
+def changes(change: Callable[[nn.Module], object]) -> Callable[..., torch.Tensor]:
+    """A right map, of a function that changes the model."""
+
+    def make(model: nn.Module, image: torch.Tensor, target: int) -> torch.Tensor:
+        pixels = image.clone().requires_grad_()
+        found = guided_gradient(model(pixels)[:, target], pixels)
+        change(model)
+        return found[0]
+
+    return make
+
+
+def mend_guided() -> Answers:
+    def largest(scores: torch.Tensor, target: int) -> torch.Tensor:
+        return scores.max()
+
+    def likely(scores: torch.Tensor, target: int) -> torch.Tensor:
+        return scores.softmax(1)[0, target]
+
+    def times(before: torch.Tensor, behind: torch.Tensor, out: torch.Tensor) -> torch.Tensor:
+        return behind.clamp(min=0) * out
+
+    def plain(before: torch.Tensor, behind: torch.Tensor, out: torch.Tensor) -> torch.Tensor:
+        return before
+
+    def no_mask(before: torch.Tensor, behind: torch.Tensor, out: torch.Tensor) -> torch.Tensor:
+        return behind.clamp(min=0)
+
+    def by_captum(model: nn.Module, image: torch.Tensor, target: int) -> torch.Tensor:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it says that it will set hooks
+            return GuidedBackprop(model).attribute(image.requires_grad_(), target=target)
+
+    def by_course(model: nn.Module, image: torch.Tensor, target: int) -> torch.Tensor:
+        return saliency_maps(model, image, target, method="GuidedBackprop").signed
+
+    def unfinished(model: nn.Module, image: torch.Tensor, target: int) -> torch.Tensor:
+        raise NotImplementedError("not\nyet")
+
+    return Answers(
+        right=[
+            guided(),
+            guided(rule=lambda before, behind, out: behind.clamp(min=0) * (out > 0)),
+            guided(end=lambda found: found[None].double()),
+            changes(lambda model: model.eval()),
+            by_captum,
+            by_course,
+        ],
+        wrong=[
+            ("predicted", guided(largest, times, tidy=False, writes=True)),  # the lesson's own
+            ("predicted", guided(largest)),
+            ("predicted", guided(largest, plain)),
+            ("times", guided(rule=times, tidy=False, writes=True)),
+            ("times", guided(rule=times, end=torch.abs)),
+            ("times", guided(rule=lambda before, behind, out: behind * out)),
+            ("plain", guided(rule=plain)),
+            ("no_mask", guided(rule=no_mask)),
+            ("no_mask", guided(rule=no_mask, end=torch.relu)),
+            ("sign", guided(end=torch.abs)),
+            ("sign", guided(end=torch.relu, tidy=False)),
+            ("left", guided(tidy=False)),
+            ("left", guided(writes=True)),
+            ("left", changes(lambda model: model.train())),
+            ("left", changes(lambda model: model.requires_grad_(False))),
+            ("left", changes(lambda model: setattr(model.features[1], "inplace", False))),
+            ("shape", guided(end=lambda found: found.abs().amax(0))),
+            ("shape", guided(end=lambda found: found.numpy())),
+            ("shape", guided(end=lambda found: None)),
+            ("fails", unfinished),
+            ("fails", guided(rule=lambda before, behind, out: out.nothing)),
+            ("fails", lambda image: image),
+            ("fails", len),
+            ("other", guided(likely)),
+            ("other", guided(end=lambda found: found * float("nan"))),
+            ("other", guided(end=lambda found: found / found.max())),
+        ],
+        kind=["careful_guided", torch.zeros(3, 128, 128), Net, nn.ReLU()],
+    )
+
+
 def diagnose() -> Answers:
     return Answers(
         right=["AC", "ac", " A, C "],
@@ -605,6 +813,12 @@ ANSWERS: dict[str, Callable[[], Answers]] = {
     "04.q1": quiz_answers("b", "a", "c"),
     "04.q2": quiz_answers("a", "b", "c"),
     "04.q3": quiz_answers("c", "a", "b"),
+    "05.share": signed_share,
+    "05.drive": drive,
+    "05.mend": mend_guided,
+    "05.q1": quiz_answers("b", "a", "c"),
+    "05.q2": quiz_answers("a", "b", "c"),
+    "05.q3": quiz_answers("c", "a", "b"),
     "06.diagnose": diagnose,
     "06.best": best_step,
     "06.mend": mend_log,
