@@ -78,6 +78,25 @@ def in_a_notebook(cell: Callable[[], Any]) -> None:
     assert threading.active_count() == before
 
 
+class Shell:
+    """What the view asks of IPython: which cell is run, and to be told of the next ones."""
+
+    def __init__(self) -> None:
+        self.watching: list[Callable[[Any], None]] = []
+        self.events = self
+
+    def get_parent(self) -> dict[str, Any]:
+        return {"metadata": {"cellId": "one"}}
+
+    def register(self, event: str, callback: Callable[[Any], None]) -> None:
+        assert event == "pre_run_cell"
+        self.watching.append(callback)
+
+    def unregister(self, event: str, callback: Callable[[Any], None]) -> None:
+        assert event == "pre_run_cell"
+        self.watching.remove(callback)  # IPython, too, refuses what is not there
+
+
 async def finished(view: AscentPicker) -> None:
     while view.running:
         await asyncio.sleep(0.005)
@@ -379,6 +398,7 @@ def test_clicks_from_another_thread_take_their_turn(net: Net) -> None:
             other = threading.Thread(target=action)
             other.start()
             other.join()
+            assert view.running == (action == view.halt.click)  # not yet
             if action == view.longer.click:
                 await steps_made(view, 10)
         await finished(view)
@@ -389,28 +409,27 @@ def test_clicks_from_another_thread_take_their_turn(net: Net) -> None:
 
 
 def test_running_the_cell_again_stops_the_run(net: Net, monkeypatch: pytest.MonkeyPatch) -> None:
-    watching: list[Callable[[Any], None]] = []
-    events = SimpleNamespace(
-        register=lambda event, callback: watching.append(callback),
-        unregister=lambda event, callback: watching.remove(callback),
-    )
-    parent = {"metadata": {"cellId": "one"}}
-    shell = SimpleNamespace(events=events, get_parent=lambda: parent)
+    shell = Shell()
     monkeypatch.setattr(room, "_shell", lambda: shell)
 
     async def cell() -> None:
         view = build(net, more=1000)
         view.longer.click()
         await steps_made(view, 10)
-        (callback,) = watching
+        (callback,) = shell.watching
         callback(SimpleNamespace(cell_id="another"))
         callback(SimpleNamespace(cell_id=None))
         assert view.running
         callback(SimpleNamespace(cell_id="one"))
         assert at_rest(view)
-        assert watching == []
+        assert shell.watching == []
 
     in_a_notebook(cell)
+    view = build(net)  # and where it runs at once
+    view.longer.click()
+    view.run_longer(0)
+    assert view.ascent.steps == 16
+    assert shell.watching == []
 
 
 # -- what goes wrong --------------------------------------------------------------------------
@@ -458,6 +477,22 @@ def test_an_error_is_said_beside_what_was_reached(net: Net) -> None:
     assert view.last_error is None
     assert view.ascent.steps == 16
     assert view.progress_text.value == "16 steps made"
+
+
+def test_an_error_is_forgotten_with_the_next_pick(net: Net) -> None:
+    view = build(net)
+    net.head.register_forward_hook(lambda *_: torch.full((1, 4), torch.nan))
+    view.pick("")
+    assert view.last_error is not None
+    view.pick("first")
+    assert view.last_error is None
+    handle = net.first.register_forward_hook(lambda *_: torch.full((1, 5, 4, 4), torch.nan))
+    view.longer.click()
+    assert "Then the run ended" in text(view)
+    handle.remove()
+    view.pick("second")
+    assert view.last_error is None
+    assert "Then the run ended" not in text(view)
 
 
 def test_an_error_in_the_first_picture(net: Net) -> None:

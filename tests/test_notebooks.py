@@ -22,6 +22,7 @@ CURRICULUM = {
     "02_kernels": ("K1", "K2", "K3", "K4", "K5", "K6"),
     "03_hooks_and_feature_maps": ("H1", "H2", "H3", "H4", "H5", "H6", "H7", "H8", "H9", "H10"),
     "04_class_activation_maps": ("C1", "C2", "C3", "C4", "C5", "C6", "C7", "C8"),
+    "05_flashtorch": ("F1", "F2", "F3", "F4", "F5", "F6"),
     "06_tensorboard": tuple(f"T{number}" for number in range(1, 13)),
 }
 MOST_BYTES = 1_000_000
@@ -31,6 +32,7 @@ CELLS = {
     "01_print_vs_torchinfo": (28, 44),  # nine rows of the curriculum in one lesson
     "03_hooks_and_feature_maps": (28, 44),  # ten rows
     "04_class_activation_maps": (28, 44),  # eight rows, each with a measurement
+    "05_flashtorch": (28, 44),  # ten bugs, six methods, and the ascent
     "06_tensorboard": (28, 44),  # twelve rows
 }
 USUAL_CELLS = (28, 40)

@@ -2,9 +2,10 @@
 
 The rooms follow the way of a picture: ``scenes`` and ``images`` make tensors, ``models`` loads
 networks, ``layers`` names their parts, ``state`` and ``summary`` look without touching,
-``kernels`` measures weights, ``capture`` reads what layers produce, ``cams`` explains an answer,
-``scores`` and ``sanity`` test the explanation, ``runs`` and ``board`` follow training, ``pictures``
-draws, ``picker`` and ``linked`` let you choose, ``exercises`` answers back.
+``kernels`` measures weights, ``capture`` reads what layers produce, ``cams`` and ``saliency``
+explain an answer, ``scores`` and ``sanity`` test the explanation, ``ascent`` asks what a unit wants
+to see, ``flash`` mends FlashTorch, ``runs`` and ``board`` follow training, ``pictures`` draws,
+``picker``, ``linked`` and ``ascent_view`` let you choose, ``exercises`` answers back.
 
 Every name below is loaded when it is first used, so that ``import vizhelpers`` costs nothing.
 """
@@ -15,6 +16,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from vizhelpers.ascent import channel_means, maximize_activation
+    from vizhelpers.ascent_view import ascent_picker
     from vizhelpers.board import start_tensorboard
     from vizhelpers.budget import layer_budget, show_budget
     from vizhelpers.cams import choose_target_layer, class_maps
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
     from vizhelpers.receptive import receptive_field
     from vizhelpers.responses import part_shares, top_patches
     from vizhelpers.runs import log_images, read_images, read_scalars
+    from vizhelpers.saliency import saliency_maps
     from vizhelpers.sanity import randomize_from_top, rank_correlation
     from vizhelpers.scenes import (
         BACKGROUNDS,
@@ -88,6 +92,9 @@ _ROOM_OF = {
     "interval": "scores",
     "randomize_from_top": "sanity",
     "rank_correlation": "sanity",
+    "saliency_maps": "saliency",
+    "maximize_activation": "ascent",
+    "channel_means": "ascent",
     "mosaic": "pictures",
     "show_mosaic": "pictures",
     "overlay": "pictures",
@@ -95,6 +102,7 @@ _ROOM_OF = {
     "new_figure": "pictures",
     "to_png": "pictures",
     "layer_picker": "picker",
+    "ascent_picker": "ascent_view",
     "show_unit": "linked",
     "linked_view": "linked",
     "start_tensorboard": "board",

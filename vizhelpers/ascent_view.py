@@ -72,8 +72,6 @@ def ascent_picker(
     if isinstance(layers, str):
         raise TypeError(f"layers must be several names, such as [{layers!r}].")
     names = [*list_layers(model, nn.Conv2d), ""] if layers is None else list(layers)
-    for name in names:
-        get_layer(model, name)
     if steps < 0 or more < 1 or chunk < 1:
         raise ValueError(
             f"steps must be 0 or more, more and chunk 1 or more, not {steps}, {more}, {chunk}."

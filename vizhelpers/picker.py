@@ -171,13 +171,11 @@ class LayerPicker:
         self._known(layer)
         if layer not in self._listed():
             self.search.value = ""
-        before = self._choice()
         with self._quietly():  # or each of them would be drawn
             for name, value in choices.items():
                 self.controls[name].value = value
             self.select.value = layer
-        if self._choice() != before:
-            self._show(layer)
+        self._show(layer)
 
     def refresh(self) -> None:
         """Draw again, for instance because the network has changed."""
@@ -237,9 +235,6 @@ class LayerPicker:
     def _on_enter(self, _widget: object, content: dict[str, Any], _buffers: object) -> None:
         if content.get("event") == "submit":
             self.search.value = ""
-
-    def _choice(self) -> tuple[Any, ...]:
-        return (self.select.value, *(repr(control.value) for control in self.controls.values()))
 
     def _on_choice(self, _change: object) -> None:
         if not self._quiet:

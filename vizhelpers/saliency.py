@@ -242,7 +242,11 @@ def _smooth_grad(score: Score, images: Tensor, _: Tensor, *, samples: int, noise
 
     low, high = images.detach().aminmax()
     return NoiseTunnel(Saliency(score)).attribute(
-        images, nt_samples=samples, stdevs=float(noise * (high - low)), abs=False
+        images,
+        nt_samples=samples,
+        nt_samples_batch_size=min(samples, _BATCH),
+        stdevs=float(noise * (high - low)),
+        abs=False,
     )
 
 
@@ -255,7 +259,9 @@ def _gradient_x_input(score: Score, images: Tensor, _: Tensor) -> Tensor:
 def _integrated(score: Score, images: Tensor, baseline: Tensor, *, steps: int) -> Tensor:
     from captum.attr import IntegratedGradients
 
-    return IntegratedGradients(score).attribute(images, baseline, n_steps=steps)
+    return IntegratedGradients(score).attribute(
+        images, baseline, n_steps=steps, internal_batch_size=_BATCH
+    )
 
 
 def _occlusion(
