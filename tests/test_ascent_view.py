@@ -426,7 +426,7 @@ def test_running_the_cell_again_stops_the_run(net: Net, monkeypatch: pytest.Monk
 
     in_a_notebook(cell)
     view = build(net)  # and where it runs at once
-    view.longer.click()
+    view.run_longer(10)
     view.run_longer(0)
     assert view.ascent.steps == 16
     assert shell.watching == []
