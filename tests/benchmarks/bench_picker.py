@@ -70,7 +70,7 @@ def pick_layers(lab: object, page: Page) -> list[float]:
 
 
 def point_at_tiles(lab: object, page: Page) -> list[float]:
-    linked.put_notebook(lab)
+    lab.put(linked.NOTEBOOK, linked.CELL.strip(), "pass")
     lab.open(page, linked.NOTEBOOK)
     lab.run_all(page)
     view = linked.View(page, lab)

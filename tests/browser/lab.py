@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import nbformat
 from playwright.sync_api import Page
 
 from vizhelpers.notebooks import lesson_environment
@@ -104,6 +105,18 @@ class Lab:
         while not page.evaluate(IS_READY):
             assert time.monotonic() < end, f"{notebook}: no kernel after {SECONDS} s"
             time.sleep(0.1)
+
+    def put(self, notebook: str, *cells: str) -> None:
+        """Write a notebook of these code cells where the lessons are."""
+        content = nbformat.v4.new_notebook(cells=[*map(nbformat.v4.new_code_cell, cells)])
+        request = urllib.request.Request(
+            f"{self.url}/api/contents/{notebook}",
+            json.dumps({"type": "notebook", "content": content}).encode(),
+            {"Authorization": f"token {self.token}"},
+            method="PUT",
+        )
+        with urllib.request.urlopen(request, timeout=20):
+            pass
 
     def run_all(self, page: Page) -> None:
         """Run every cell; return when the last one is done."""

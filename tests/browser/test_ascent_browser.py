@@ -4,12 +4,9 @@ What the browser shows is compared byte for byte with what `maximize_activation`
 steps, when it is called in the kernel without any widget.
 """
 
-import json
 import re
-import urllib.request
 from collections.abc import Iterator
 
-import nbformat
 import pytest
 from lab import SHOWN, Lab
 from playwright.sync_api import Browser, Locator, Page
@@ -33,19 +30,6 @@ import hashlib
 made = maximize_activation(model, {layer!r}, [{filter}], steps={steps})
 print(hashlib.sha256(to_png(ascent_image(made))).hexdigest())
 """
-
-
-def put_notebook(lab: Lab) -> None:
-    cells = [nbformat.v4.new_code_cell(source) for source in (CELL.strip(), "pass")]
-    notebook = nbformat.v4.new_notebook(cells=cells)
-    request = urllib.request.Request(
-        f"{lab.url}/api/contents/{NOTEBOOK}",
-        json.dumps({"type": "notebook", "content": notebook}).encode(),
-        {"Authorization": f"token {lab.token}"},
-        method="PUT",
-    )
-    with urllib.request.urlopen(request, timeout=20):
-        pass
 
 
 class View:
@@ -123,7 +107,7 @@ def opened(browser: Browser, browser_context_args: dict[str, object], lab: Lab) 
     page = browser.new_context(**browser_context_args).new_page()
     problems: list[str] = []
     page.on("pageerror", lambda error: problems.append(str(error)))
-    put_notebook(lab)
+    lab.put(NOTEBOOK, CELL.strip(), "pass")
     lab.open(page, NOTEBOOK)
     lab.run_all(page)
     yield View(page, lab)

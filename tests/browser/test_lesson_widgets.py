@@ -1,8 +1,8 @@
 """The widgets of the lessons, run from top to bottom in a real JupyterLab.
 
 A picker's mouse, keys and search are tested on lesson 01's, in `test_picker_browser`; the linked
-view's in `test_linked_browser`. Here each lesson's own picker and view must react, with its
-controls, and show what the lesson's own function draws.
+view's in `test_linked_browser`, the ascent picker's in `test_ascent_browser`. Here each lesson's
+own picker and view must react, with its controls, and show what the lesson's own function draws.
 """
 
 from collections.abc import Iterator
@@ -21,7 +21,13 @@ LESSONS = {
         "asked": "penguin",
         "method": "LayerCAM",
     },
+    "05_flashtorch.ipynb": {
+        "scene": "car_on_meadow_0",
+        "network": "shortcut",
+        "asked": "penguin",
+    },
 }
+LABELS = {"05_flashtorch.ipynb": "Method"}  # of what is picked; else it is a layer
 EXPECTED = """
 import hashlib
 from vizhelpers.pictures import to_png
@@ -52,7 +58,7 @@ def lesson(
 @pytest.mark.parametrize("lesson", LESSONS, indirect=True)
 def test_the_picker_and_its_controls(lesson: tuple[str, Page], lab: Lab) -> None:
     name, page = lesson
-    picker = Picker(page, lab, drawing_function(name))
+    picker = Picker(page, lab, drawing_function(name), LABELS.get(name, "Layer"))
     seen = {picker.image.evaluate(SHOWN)}
     layer = list(picker.layers)[len(picker.layers) // 2]
     picker.click(layer)
@@ -67,6 +73,18 @@ def test_the_picker_and_its_controls(lesson: tuple[str, Page], lab: Lab) -> None
             f" === '{expected}'"
         )
         assert expected not in seen, f"{label} changes nothing"
+
+
+@pytest.mark.parametrize("lesson", ["05_flashtorch.ipynb"], indirect=True)
+def test_the_ascent_picker(lesson: tuple[str, Page]) -> None:
+    _, page = lesson
+    view = page.locator(".layer-picker").nth(1)
+    view.scroll_into_view_if_needed()
+    before = view.locator("img").evaluate(SHOWN)
+    view.get_by_label("Filter").fill("7")
+    view.get_by_label("Filter").press("Enter")
+    view.get_by_text("Filter 7 after 32 steps").wait_for()
+    assert view.locator("img").evaluate(SHOWN) != before
 
 
 @pytest.mark.parametrize("lesson", ["03_hooks_and_feature_maps.ipynb"], indirect=True)

@@ -6,10 +6,8 @@ was pointed at, when it is called in the kernel without any widget.
 
 import json
 import statistics
-import urllib.request
 from collections.abc import Iterator
 
-import nbformat
 import pytest
 from lab import SHOWN, Lab
 from playwright.sync_api import Browser, Locator, Page
@@ -53,19 +51,6 @@ STOPWATCH = """view => {
     }
   }, true);
 }"""
-
-
-def put_notebook(lab: Lab) -> None:
-    cells = [nbformat.v4.new_code_cell(source) for source in (CELL.strip(), "pass")]
-    notebook = nbformat.v4.new_notebook(cells=cells)
-    request = urllib.request.Request(
-        f"{lab.url}/api/contents/{NOTEBOOK}",
-        json.dumps({"type": "notebook", "content": notebook}).encode(),
-        {"Authorization": f"token {lab.token}"},
-        method="PUT",
-    )
-    with urllib.request.urlopen(request, timeout=20):
-        pass
 
 
 class View:
@@ -124,7 +109,7 @@ def opened(browser: Browser, browser_context_args: dict[str, object], lab: Lab) 
     page = browser.new_context(**browser_context_args).new_page()
     problems: list[str] = []
     page.on("pageerror", lambda error: problems.append(str(error)))
-    put_notebook(lab)
+    lab.put(NOTEBOOK, CELL.strip(), "pass")
     lab.open(page, NOTEBOOK)
     lab.run_all(page)
     yield View(page, lab)

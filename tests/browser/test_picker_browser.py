@@ -49,10 +49,10 @@ def drawing_function(lesson: str) -> str:
 class Picker:
     """The picker on the page, as somebody sees it."""
 
-    def __init__(self, page: Page, lab: Lab, draw: str) -> None:
+    def __init__(self, page: Page, lab: Lab, draw: str, label: str = "Layer") -> None:
         self.page, self.lab, self.draw = page, lab, draw
-        self.element = page.locator(".layer-picker")
-        self.list: Locator = self.element.get_by_label("Layer")
+        self.element = page.locator(".layer-picker").first
+        self.list: Locator = self.element.get_by_label(label)
         self.search: Locator = self.element.get_by_label("Search")
         self.image: Locator = self.element.locator("img")
         self.layers = self.listed()
