@@ -432,6 +432,31 @@ def test_running_the_cell_again_stops_the_run(net: Net, monkeypatch: pytest.Monk
     assert shell.watching == []
 
 
+def test_after_a_pick_that_failed_it_goes_on_with_what_is_shown(net: Net) -> None:
+    view = build(net)
+    view.filter.value = 99
+    view.longer.click()
+    assert view.picture == expected(net, "first", 0, 16)
+    assert view.filter.value == 0
+    assert view.last_error is None
+    assert view.progress_text.value == "16 steps made"
+
+
+def test_an_interrupted_run_can_go_on(net: Net, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    view = build(net)
+    for place, what in ((room, "ascent_image"), (room.ActivationAscent, "run")):
+        monkeypatch.setattr(place, what, interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            view.run_longer(8)
+        monkeypatch.undo()
+        assert at_rest(view)
+    view.run_longer(2)
+    assert view.picture == expected(net, "first", 0, 12)
+
+
 # -- what goes wrong --------------------------------------------------------------------------
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from html import escape
 from typing import Any
 
@@ -189,7 +189,8 @@ class AscentPicker:
     def run_longer(self, steps: int | None = None) -> None:
         """Make more steps: in a notebook in the background, elsewhere at once.
 
-        Does nothing while steps are being made, or where there is no picture to go on with.
+        Does nothing while steps are being made, or where there is no picture to go on with. After
+        a pick that failed, list and box return to the picture that is still shown.
 
         Args:
             steps: How many; by default as many as the button makes.
@@ -200,10 +201,13 @@ class AscentPicker:
         steps = self._more if steps is None else steps
         if steps < 0:
             raise ValueError(f"steps must be 0 or more, got {steps}.")
-        ascent = self.ascent
-        if ascent is None or self.running:
+        if self._shown is None or self.running:
             return
-        self._goal, self._run_error = ascent.steps + steps, None
+        self._run_error = None
+        if self.picker.last_error is not None:  # of another pick, which could not be shown
+            self.pick(*self._shown)
+        ascent = self._kept[self._shown]
+        self._goal = ascent.steps + steps
         self.longer.disabled, self.halt.disabled = True, False
         self._tell(ascent)
         _on_cells(self._on_cell, watch=True)
@@ -256,18 +260,19 @@ class AscentPicker:
         if self._goal is None:
             return False
         try:
-            ascent.run(min(self._size, self._goal - ascent.steps), progress=False)
-        except Exception as error:  # raised in a task, it would be lost
-            self._run_error = error
+            try:
+                ascent.run(min(self._size, self._goal - ascent.steps), progress=False)
+            except Exception as error:  # raised in a task, it would be lost
+                self._run_error = error
+            self._tell(ascent)
+            if self._run_error is not None or ascent.steps >= self._goal:
+                self._rest()
+            # Where a search found nothing, the picker says so. It asks for the picture later.
+            if self.picker.select.value is not None:
+                self.picker.refresh()
         except BaseException:  # interrupted
             self._rest()
             raise
-        self._tell(ascent)
-        if self._run_error is not None or ascent.steps >= self._goal:
-            self._rest()
-        # Where a search found nothing, the picker says so. It asks for the picture later.
-        if self.picker.select.value is not None:
-            self.picker.refresh()
         return self.running
 
     def _rest(self) -> None:
@@ -313,9 +318,9 @@ class AscentPicker:
 
     def _started(self, layer: str, filter: int) -> ActivationAscent:
         ascent = maximize_activation(self._model, layer, [filter], steps=0, **self._options)
-        for made in _chunks(self._steps, self._size):
+        while ascent.steps < self._steps:
             self._write(ascent.steps, self._steps, f"{_which(layer, filter)} …")
-            ascent.run(made, progress=False)
+            ascent.run(min(self._size, self._steps - ascent.steps), progress=False)
         return ascent
 
     def _strongest(self, layer: str) -> Tensor | None:
@@ -354,11 +359,6 @@ class AscentPicker:
             self.progress.max, self.progress.value = max(1, most), value
             self.progress.bar_style = style
         self.progress_text.value = escape(text)
-
-
-def _chunks(steps: int, size: int) -> Iterator[int]:
-    for start in range(0, steps, size):
-        yield min(size, steps - start)
 
 
 def _word(model: nn.Module, layer: str) -> str:
