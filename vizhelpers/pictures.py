@@ -276,8 +276,7 @@ def outlined(maps: ArrayLike | Tensor, masks: ArrayLike | Tensor) -> Tensor:
         ValueError: shapes that do not match.
     """
     values, outlines = as_numbers(maps), as_numbers(masks)
-    fit = values.shape[1:] == outlines.shape[1:] and len(outlines) in (1, len(values))
-    if values.ndim != 3 or not fit:
+    if values.ndim != 3 or outlines.shape not in (values.shape, (1, *values.shape[1:])):
         raise ValueError(
             f"maps must be [N, H, W] and masks the same or [1, H, W]; got {list(values.shape)} "
             f"and {list(outlines.shape)}."
