@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import copy
 import inspect
-import random
 import subprocess
 import sys
 import warnings
@@ -34,6 +33,7 @@ from flashtorch.utils import (
     standardize_and_clip,
 )
 from PIL import Image
+from test_saliency import random_numbers
 from test_state import portrait, some_grads
 from torch import Tensor, nn
 from zoo import ALL, BROKEN, CLASSES, Plain
@@ -103,10 +103,6 @@ def captums_guided(model: nn.Module, image: Tensor, target: int) -> Tensor:
         return GuidedBackprop(out_of_place(model)).attribute(
             image.detach().clone().requires_grad_(), target=target
         )[0]
-
-
-def random_numbers() -> tuple[Any, ...]:
-    return random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()
 
 
 def other_than_best(model: nn.Module, image: Tensor) -> int:
@@ -270,6 +266,18 @@ def test_guided_is_that_of_saliency_maps() -> None:
     with pytest.warns(NothingToGuideWarning, match="no ReLU") as seen:
         Backprop(ALL["keywords"].build()[0]).calculate_gradients(images[:1], guided=True)
     assert seen[0].filename == __file__
+
+
+def test_of_two_equal_scores_one_is_explained() -> None:
+    model, image = seeded(Plain), an_image()
+    with torch.no_grad():
+        model.classifier.weight[1:3] = torch.rand(2, 48)
+        model.classifier.bias[:] = 0
+        model.classifier.bias[1:3] = 9 - model(image)[0, 1:3]
+    assert scores_of(model, image).topk(2).values.tolist() == [9, 9]
+    either = [by_autograd(model, image, target) for target in (1, 2)]
+    found = Backprop(model).calculate_gradients(image)
+    assert any(torch.equal(found, one) for one in either)
 
 
 def test_largest_over_the_channels() -> None:
@@ -482,7 +490,7 @@ def test_classes_that_do_not_fit() -> None:
         with pytest.raises(ValueError, match=f"no class {wrong}: .* 0 to {CLASSES - 1}"):
             backprop.calculate_gradients(images[:1], wrong)
     for kind in (1.5, "cat", [1]):
-        with pytest.raises(TypeError, match="target_class is a whole number"):
+        with pytest.raises(TypeError, match="target_class must be a whole number"):
             backprop.calculate_gradients(images[:1], kind)
 
 
@@ -618,9 +626,9 @@ def test_filters_that_do_not_exist() -> None:
         with pytest.raises(ValueError, match="0 to 7"):
             ascent().visualize("features.0", [0, wrong])
     for kind in (1.0, "1", None, [1]):
-        with pytest.raises(TypeError, match="a filter is a whole number"):
+        with pytest.raises(TypeError, match="a filter must be a whole number"):
             ascent().optimize("features.0", kind)
-    with pytest.raises(TypeError, match="a filter is a whole number"):
+    with pytest.raises(TypeError, match="a filter must be a whole number"):
         ascent().visualize("features.0", {1, 2})
     with pytest.raises(ValueError, match="no filter is named"):
         ascent().visualize("features.0", [])

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from operator import index
 from typing import Any, Literal, get_args
 
 import torch
@@ -17,8 +16,8 @@ from torch import Tensor, nn
 
 from vizhelpers.capturing import cut_off_after
 from vizhelpers.images import IMAGENET_MEAN, IMAGENET_STD, normalize
-from vizhelpers.layers import check_model, get_layer, layer_name, named_tensors, to_model
-from vizhelpers.targets import Output, is_float, select
+from vizhelpers.layers import check_model, get_layer, layer_name, to_model
+from vizhelpers.targets import Output, check_images, is_float, select, what_it_holds, whole
 from vizhelpers.waiting import with_progress
 
 Objective = Literal["channel", "neuron"]
@@ -66,7 +65,7 @@ class ActivationAscent:
         self._jitter, self._blur, self._decay = jitter, blur, decay
         self._objective, self._output, self._mean, self._std = objective, output, mean, std
         # Drawn on the processor, so that every device gets the same numbers.
-        self._random = torch.Generator().manual_seed(_whole("seed", seed))
+        self._random = torch.Generator().manual_seed(whole("seed", seed))
         wanted = _whole_numbers(channels)
         # The caller may be in inference mode, whose tensors autograd refuses.
         with torch.inference_mode(False), torch.no_grad():
@@ -128,7 +127,7 @@ class ActivationAscent:
             ValueError: `steps` is negative; or what the layer returns, or its gradient, is not
                 finite.
         """
-        if _whole("steps", steps) < 0:
+        if whole("steps", steps) < 0:
             raise ValueError(f"steps must be 0 or more, got {steps}.")
         if not steps:
             return
@@ -312,14 +311,9 @@ def channel_means(
     """
     model, name = _found(model, layer)
     _check_options(objective)
-    if not is_float(images):
-        kind = images.dtype if isinstance(images, Tensor) else type(images).__name__
-        raise TypeError(f"images must be a tensor [N, C, H, W] of floats, got {kind}.")
-    if images.ndim != 4 or not len(images) or _whole("batch_size", batch_size) < 1:
-        raise ValueError(
-            f"images must be a batch [N, C, H, W] (one image: image[None]), got "
-            f"{list(images.shape)}; and batch_size 1 or more, got {batch_size}."
-        )
+    check_images(model, images)
+    if whole("batch_size", batch_size) < 1:
+        raise ValueError(f"batch_size must be 1 or more, got {batch_size}.")
     parts = []
     with cut_off_after(model, name) as run, torch.no_grad():
         for batch in with_progress(torch.split(images, batch_size), name or "output"):
@@ -351,11 +345,8 @@ def _means(
 def _no_tensor(value: Any, source: str) -> str:
     if isinstance(value, Tensor):
         return f"{source} is or returns a tensor of {value.dtype}, which has no gradient."
-    parts = {path: list(tensor.shape) for path, tensor in named_tensors(value) if is_float(tensor)}
-    message = f"{source} is or returns {type(value).__name__}, not one tensor. It holds {parts}."
-    if not parts:
-        return message
-    return f"{message} Say which it is: output=lambda out: out{next(iter(parts))}"
+    holds = what_it_holds(value, "it is")
+    return f"{source} is or returns {type(value).__name__}, not one tensor. {holds}"
 
 
 class _Picture:
@@ -437,7 +428,7 @@ def _first_picture(
     if start is not None:
         _check_start(start)
         return _Picture.of(start, fourier)
-    size = tuple(_whole("each number in shape", side) for side in shape)
+    size = tuple(whole("each number in shape", side) for side in shape)
     if len(size) != 3 or min(size) < 1:
         raise ValueError(f"shape must be (channels, height, width), got {tuple(shape)}.")
     if not fourier:
@@ -481,7 +472,7 @@ def _check_options(
 ) -> None:
     if objective not in get_args(Objective):
         raise ValueError(f"objective must be 'channel' or 'neuron', got {objective!r}.")
-    if _whole("jitter", jitter) < 0:
+    if whole("jitter", jitter) < 0:
         raise ValueError(f"jitter must be 0 pixels or more, got {jitter}.")
     if not 0 <= blur < math.inf:
         raise ValueError(f"blur must be 0 pixels or more, got {blur}.")
@@ -502,17 +493,10 @@ def _check_mean(size: tuple[int, ...], mean: Sequence[float], std: Sequence[floa
     )
 
 
-def _whole(what: str, value: Any) -> int:
-    try:
-        return index(value)
-    except TypeError:
-        raise TypeError(f"{what} must be a whole number, got {value!r}.") from None
-
-
 def _whole_numbers(channels: Any) -> list[int]:
     values = channels.tolist() if hasattr(channels, "tolist") else channels
     several = isinstance(values, Iterable) and not isinstance(values, str)
-    numbers = [_whole("a channel", value) for value in (values if several else [values])]
+    numbers = [whole("a channel", value) for value in (values if several else [values])]
     if not numbers:
         raise ValueError("no channels were asked for.")
     return numbers

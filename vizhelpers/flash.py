@@ -30,6 +30,7 @@ from vizhelpers.images import load_image
 from vizhelpers.layers import check_model, get_layer, to_model
 from vizhelpers.pictures import to_png
 from vizhelpers.saliency import callers_level, guided_gradient
+from vizhelpers.targets import whole
 from vizhelpers.waiting import with_progress
 
 
@@ -348,10 +349,7 @@ class GradientAscent(flashtorch.activmax.GradientAscent):  # type: ignore[misc]
         return found
 
     def _filter(self, conv: nn.Conv2d, filter_idx: Any) -> int:
-        try:
-            chosen = int(filter_idx.__index__())
-        except (AttributeError, TypeError):
-            raise TypeError(f"a filter is a whole number, not {filter_idx!r}.") from None
+        chosen = whole("a filter", filter_idx)
         if not 0 <= chosen < conv.out_channels:
             raise ValueError(
                 f"there is no filter {chosen}: this layer has 0 to {conv.out_channels - 1}."
@@ -421,11 +419,8 @@ def _class_score(scores: Any, target_class: int | None) -> Tensor:
     if scores.ndim > 2 or (scores.ndim == 2 and len(scores) != 1):
         raise ValueError(f"scores of one image must be [1, classes], got {list(scores.shape)}.")
     if target_class is None:
-        return row.max()
-    try:
-        wanted = target_class.__index__()
-    except (AttributeError, TypeError):
-        raise TypeError(f"target_class is a whole number or None, not {target_class!r}.") from None
+        return row[row.argmax()]
+    wanted = whole("target_class", target_class)
     if not 0 <= wanted < len(row):
         raise ValueError(f"there is no class {wanted}: the model has classes 0 to {len(row) - 1}.")
     return row[wanted]

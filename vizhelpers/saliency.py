@@ -29,6 +29,7 @@ from vizhelpers.targets import (
     check_images,
     one_number,
     select,
+    whole,
 )
 from vizhelpers.waiting import with_progress
 
@@ -121,8 +122,8 @@ def saliency_maps(
     hooks, buffers and random numbers, also after an error. Frozen models work, and so do
     `torch.no_grad` and `torch.inference_mode`.
 
-    Two are not captum's: GuidedBackprop is `guided_gradient`, which knows ReLUs that are functions
-    and not modules; and each image gets its own score, so a target may be any function.
+    Two things are not captum's: GuidedBackprop is `guided_gradient`, which knows ReLUs that are
+    functions and not modules; and each image gets its own score, so a target may be any function.
 
     Args:
         model: Any module that takes one batch of images.
@@ -405,9 +406,7 @@ def _baseline(baseline: float | Tensor, images: Tensor) -> Tensor:
 
 def _check_options(*, noise: float, **counts: int) -> None:
     for name, count in counts.items():
-        if not hasattr(count, "__index__"):
-            raise TypeError(f"{name} must be a whole number, got {count!r}.")
-        if count < 1:
+        if whole(name, count) < 1:
             raise ValueError(f"{name} must be 1 or more, got {count}.")
     if not noise >= 0:
         raise ValueError(f"noise must be 0 or more, got {noise}.")

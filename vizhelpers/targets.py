@@ -12,9 +12,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import keystr, tree_leaves_with_path
 
-from vizhelpers.layers import check_model
+from vizhelpers.layers import check_model, named_tensors
 
 Target = Callable[[Tensor], Tensor]
 Output = Callable[[Any], Tensor]
@@ -35,7 +34,7 @@ def check_images(model: nn.Module, images: Tensor) -> nn.Module:
 
 
 class Scores(nn.Module):
-    """The model as the library wants it: one tensor of scores; counts what goes through."""
+    """The model as captum and pytorch-grad-cam want it: one tensor of scores; and counted."""
 
     def __init__(self, model: nn.Module, output: Output | None) -> None:
         super().__init__()
@@ -58,11 +57,9 @@ class Scores(nn.Module):
 def asked_for(targets: Any, scores: Any, count: int) -> Tensor | tuple[Target, ...] | None:
     """The targets, one for each image; None for the predictions."""
     if not isinstance(scores, Tensor):
-        parts = {keystr(p): list(t.shape) for p, t in tree_leaves_with_path(scores) if is_float(t)}
-        likely = next((key for key, shape in parts.items() if len(shape) == 2), next(iter(parts)))
         raise TypeError(
-            f"the model returns {type(scores).__name__}, not a tensor of scores. It holds {parts}. "
-            f"Say which are the scores: output=lambda out: out{likely}"
+            f"the model returns {type(scores).__name__}, not a tensor of scores. "
+            f"{what_it_holds(scores, 'are the scores')}"
         )
     values = targets.tolist() if hasattr(targets, "tolist") else targets
     items = list(values) if isinstance(values, list | tuple | range) else [values] * count
@@ -104,6 +101,23 @@ def one_number(target: Target, scores: Tensor) -> Tensor:
             "detach(), item(), argmax() or torch.no_grad() on the way."
         )
     return value.reshape(())
+
+
+def what_it_holds(result: Any, which: str) -> str:
+    """The end of a message about a result that is no tensor: how `output=` takes one out of it."""
+    parts = {path: list(tensor.shape) for path, tensor in named_tensors(result) if is_float(tensor)}
+    if not parts:
+        return "It holds no tensor of floats."
+    likely = next((path for path, shape in parts.items() if len(shape) == 2), next(iter(parts)))
+    return f"It holds {parts}. Say which {which}: output=lambda out: out{likely}"
+
+
+def whole(what: str, value: Any) -> int:
+    """A whole number of any library's kind as Python's own."""
+    try:
+        return index(value)
+    except TypeError:
+        raise TypeError(f"{what} must be a whole number, got {value!r}.") from None
 
 
 def is_float(value: Any) -> bool:
