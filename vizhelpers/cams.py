@@ -9,10 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from functools import partial
 from itertools import takewhile
-from operator import itemgetter
 from types import SimpleNamespace
 from typing import Any
 
@@ -27,10 +25,11 @@ from vizhelpers.targets import (
     Output,
     Scores,
     Target,
+    as_functions,
     asked_for,
     check_images,
+    check_method,
     is_float,
-    one_number,
     select,
 )
 from vizhelpers.waiting import with_progress
@@ -223,10 +222,7 @@ def _run(
     target: TargetLayer,
 ) -> ClassMaps:
     maps, raw, scores = [], [], []
-    goals: list[Any] | None = None
-    if asked is not None:
-        each = map(itemgetter, asked.tolist()) if isinstance(asked, Tensor) else asked
-        goals = [partial(one_number, target) for target in each]
+    goals = None if asked is None else as_functions(asked)
     size = 1 if cls.__name__ in _ONE_AT_A_TIME else 16
     with _library(model, cls, target) as cam:
 
@@ -418,10 +414,7 @@ def _method(method: str | type[Any]) -> type[Any]:
         if not hasattr(method, "get_cam_image"):
             raise TypeError(f"method is a name or a class of pytorch_grad_cam, got {method!r}.")
         return method
-    if method not in METHODS:
-        near = get_close_matches(method, METHODS, n=1, cutoff=0.4)
-        hint = f"Did you mean {near[0]!r}? " if near else ""
-        raise ValueError(f"no method {method!r}. {hint}There is {', '.join(METHODS)}.")
+    check_method(method, METHODS)
     import pytorch_grad_cam
 
     return getattr(pytorch_grad_cam, method)

@@ -10,9 +10,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import partial
-from operator import itemgetter
 from typing import Any, NamedTuple
 
 import torch
@@ -25,9 +23,10 @@ from vizhelpers.targets import (
     Output,
     Scores,
     Target,
+    as_functions,
     asked_for,
     check_images,
-    one_number,
+    check_method,
     select,
     whole,
 )
@@ -200,8 +199,7 @@ def _goals(
     if asked is None:
         batches = (to_model(model.model, batch) for batch in torch.split(images, _BATCH))
         asked = torch.cat([model(batch).argmax(1).cpu() for batch in batches])
-    each = map(itemgetter, asked.tolist()) if isinstance(asked, Tensor) else asked
-    return asked, [partial(one_number, target) for target in each]
+    return asked, as_functions(asked)
 
 
 def _scores_of(model: Scores, goals: list[Target], images: Tensor) -> Tensor:
@@ -386,10 +384,7 @@ def _known(method: str) -> str:
     if not isinstance(method, str):
         raise TypeError(f"method is the name of one, such as 'Gradient'; got {method!r}.")
     name = _ALSO.get(method, method)
-    if name not in METHODS:
-        near = get_close_matches(name, METHODS, n=1, cutoff=0.4)
-        hint = f"Did you mean {near[0]!r}? " if near else ""
-        raise ValueError(f"no method {method!r}. {hint}There is {', '.join(METHODS)}.")
+    check_method(name, METHODS)
     return name
 
 

@@ -6,8 +6,10 @@ answer does not; `cams` and `saliency` do.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from operator import index
+from collections.abc import Callable, Iterable
+from difflib import get_close_matches
+from functools import partial
+from operator import index, itemgetter
 from typing import Any
 
 import torch
@@ -88,6 +90,21 @@ def asked_for(targets: Any, scores: Any, count: int) -> Tensor | tuple[Target, .
             f"there is no class {wrong[0]}: the model has classes 0 to {scores.shape[1] - 1}."
         )
     return torch.tensor(classes)
+
+
+def as_functions(asked: Tensor | tuple[Target, ...]) -> list[Target]:
+    """What `asked_for` returns, as functions from an image's scores to a number."""
+    each = map(itemgetter, asked.tolist()) if isinstance(asked, Tensor) else asked
+    return [partial(one_number, target) for target in each]
+
+
+def check_method(method: str, methods: Iterable[str]) -> None:
+    """Refuse a method's name that is none of these."""
+    names = list(methods)
+    if method not in names:
+        near = get_close_matches(method, names, n=1, cutoff=0.4)
+        hint = f"Did you mean {near[0]!r}? " if near else ""
+        raise ValueError(f"no method {method!r}. {hint}There is {', '.join(names)}.")
 
 
 def one_number(target: Target, scores: Tensor) -> Tensor:

@@ -4,12 +4,12 @@ Run: ``python tests/benchmarks/bench_ascent.py``. Prints ratios, which carry ove
 machines, unlike the times. Nothing fails here.
 """
 
-import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 
 import torch
+from stopwatch import seconds
 from torch import nn
 from torchvision.models import vgg16
 
@@ -37,17 +37,6 @@ def flashtorch(model: nn.Module, layer: nn.Module, side: int) -> None:
     model.zero_grad(set_to_none=True)
 
 
-def seconds(rivals: list[Callable[[], object]]) -> list[float]:
-    """Processor time of each rival's fastest round; they take turns, so noise meets them all."""
-    times: list[list[float]] = [[] for _ in rivals]
-    for _ in range(ROUNDS):
-        for run, column in zip(rivals, times, strict=True):
-            start = time.process_time()
-            run()
-            column.append(time.process_time() - start)
-    return [min(column) for column in times]
-
-
 def rows() -> Iterator[tuple[str, str, str, str]]:
     """What, against what, the goal, and what was measured."""
     threads = torch.get_num_threads()
@@ -61,7 +50,7 @@ def rows() -> Iterator[tuple[str, str, str, str]]:
             maximize_activation, features, layer, FILTERS, steps=STEPS, shape=(3, side, side)
         )
         theirs = partial(flashtorch, features, features[int(layer)], side)
-        base, *others = seconds([theirs, partial(ours, **BARE), ours])
+        base, *others = seconds([theirs, partial(ours, **BARE), ours], ROUNDS)
         for way, measured in zip(("pixels, nothing else", "the defaults"), others, strict=True):
             what = f"4 filters × {STEPS} steps of {name}, {way}: faster"
             times = f"{measured:.1f} s and {base:.1f} s"

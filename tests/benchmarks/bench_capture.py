@@ -4,11 +4,11 @@ Run: ``python tests/benchmarks/bench_capture.py``. Prints ratios, which carry ov
 machines, unlike the times. Nothing fails here.
 """
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 
 import torch
+from stopwatch import seconds
 from torch import Tensor
 from torchvision.models import resnet18
 
@@ -16,17 +16,6 @@ from vizhelpers.capturing import capture
 from vizhelpers.layers import get_layer, list_layers
 
 ROUNDS = 40
-
-
-def seconds(rivals: list[Callable[[], object]]) -> list[float]:
-    """Processor time of each rival's fastest round; they take turns, so noise meets them all."""
-    times: list[list[float]] = [[] for _ in rivals]
-    for _ in range(ROUNDS):
-        for run, column in zip(rivals, times, strict=True):
-            start = time.process_time()
-            run()
-            column.append(time.process_time() - start)
-    return [min(column) for column in times]
 
 
 def rows() -> Iterator[tuple[str, str, str, str]]:
@@ -56,7 +45,7 @@ def rows() -> Iterator[tuple[str, str, str, str]]:
 
     everything = partial(capture, model, image, layers)
     one = partial(capture, model, image, "layer2")
-    base, *others = seconds([plain, everything, kept, one])
+    base, *others = seconds([plain, everything, kept, one], ROUNDS)
     torch.set_num_threads(threads)
     whats = (
         (f"capture of all {len(layers)} layers, ResNet-18 at 224 × 224", "≤ 1.15 ×"),

@@ -4,29 +4,17 @@ Run: ``python tests/benchmarks/bench_saliency.py``. Prints ratios, which carry o
 machines, unlike the times. Nothing fails here.
 """
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 
 import torch
+from stopwatch import seconds
 
 from vizhelpers.models import load_model
 from vizhelpers.saliency import METHODS, saliency_maps
 
-ROUNDS = 5
+ROUNDS = 6  # the fastest counts: the first one loads captum
 IMAGES = 2
-
-
-def seconds(rivals: list[Callable[[], object]]) -> list[float]:
-    """Processor time of each rival's fastest round; they take turns, so noise meets them all."""
-    times: list[list[float]] = [[] for _ in rivals]
-    for round_ in range(1 + ROUNDS):
-        for run, column in zip(rivals, times, strict=True):
-            start = time.process_time()
-            run()
-            if round_:  # the first one loads captum
-                column.append(time.process_time() - start)
-    return [min(column) for column in times]
 
 
 def rows() -> Iterator[tuple[str, str, str, str]]:
@@ -41,7 +29,7 @@ def rows() -> Iterator[tuple[str, str, str, str]]:
         return model(images)
 
     ways = [partial(saliency_maps, model, images, 0, method=method) for method in METHODS]
-    base, *others = seconds([plain, *ways])
+    base, *others = seconds([plain, *ways], ROUNDS)
     passes = [way() for way in ways]
     torch.set_num_threads(threads)
     for found, time_needed in zip(passes, others, strict=True):
