@@ -1,7 +1,6 @@
-"""Images: from a photo on disk to the tensor that a network takes, and back.
+"""Load images as tensors, normalize them for a network, and undo it.
 
-Belongs here: reading a file into a tensor, normalising and its inverse. An image is
-float32 in [0, 1], RGB, shape [3, H, W] or [N, 3, H, W]; only ``normalize`` makes
+An image is float32 in [0, 1], RGB, shape [3, H, W] or [N, 3, H, W]; only `normalize` makes
 anything else of it.
 """
 
@@ -51,7 +50,7 @@ def load_image(source: str | os.PathLike[str] | Image.Image, *, size: int | None
     """
     if size is not None:
         if not isinstance(size, int) or isinstance(size, bool):
-            raise TypeError(f"size must be a whole number of pixels, not {size!r}.")
+            raise TypeError(f"size must be an integer of pixels, not {size!r}.")
         if not 1 <= size <= math.isqrt(MAX_PIXELS):
             raise ValueError(f"size must be 1 to {math.isqrt(MAX_PIXELS)} pixels, not {size}.")
     image = _read(source)

@@ -1,19 +1,16 @@
-"""Layers by their dotted names: which there are, and finding the one that is meant.
+"""List the layers of a model and find one by its dotted name, such as `layer1.0.conv2`.
 
-What turns names into modules and modules into names belongs here, and what every room asks of
-a model (`check_model`, `to_model`) or of what a layer returns (`named_tensors`). A name is what
-`model.named_modules()` says, such as `layer1.0.conv2`.
+Names are those of `model.named_modules()`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import fields, is_dataclass
-from difflib import get_close_matches
-from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
+
+from vizhelpers._utils.checks import check_model
+from vizhelpers._utils.messages import did_you_mean
 
 Kind = type[nn.Module] | tuple[type[nn.Module], ...] | str
 
@@ -120,39 +117,6 @@ def _is_a(module: nn.Module, kind: Kind) -> bool:
     return isinstance(module, kind)
 
 
-def check_model(model: object, what: str = "model") -> None:
-    """Refuse anything that is no module, in the words that every room uses."""
-    if not isinstance(model, nn.Module):
-        raise TypeError(f"{what} must be a torch.nn.Module, got {type(model).__name__}.")
-
-
-def to_model(model: nn.Module, images: Tensor) -> Tensor:
-    """Images on the device and of the type that the model's weights have."""
-    return images.to(next(model.parameters(), images))
-
-
-def named_tensors(value: Any, path: str = "") -> Iterator[tuple[str, Tensor]]:
-    """All tensors in what a layer returns, each with the Python that leads to it: `[1]['out']`."""
-    parts: dict[str, Any] = {}
-    if isinstance(value, Tensor):
-        yield path, value
-    elif isinstance(value, tuple) and hasattr(value, "_fields"):
-        parts = {f".{name}": getattr(value, name) for name in value._fields}
-    elif is_dataclass(value):
-        parts = {f".{item.name}": getattr(value, item.name) for item in fields(value)}
-    elif isinstance(value, Mapping):
-        parts = {f"[{key!r}]": item for key, item in value.items()}
-    elif isinstance(value, list | tuple):
-        parts = {f"[{index}]": item for index, item in enumerate(value)}
-    for part, item in parts.items():
-        yield from named_tensors(item, path + part)
-
-
-def tensor_shapes(value: Any) -> list[tuple[int, ...]]:
-    """The shapes of all tensors in what a layer returns, in order."""
-    return [tuple(tensor.shape) for _, tensor in named_tensors(value)]
-
-
 def _check_kind(model: nn.Module, kind: Kind) -> None:
     """Refuse what can match nothing; a class that this model happens not to use is fine."""
     if isinstance(kind, str):
@@ -160,7 +124,7 @@ def _check_kind(model: nn.Module, kind: Kind) -> None:
         known |= {name for name in dir(nn) if isinstance(getattr(nn, name), type)}
         if kind not in known:
             raise ValueError(
-                f"there is no kind of layer called {kind!r}. {_did_you_mean(kind, sorted(known))}"
+                f"there is no kind of layer called {kind!r}. {did_you_mean(kind, sorted(known))}"
             )
     elif not all(isinstance(cls, type) for cls in (kind if isinstance(kind, tuple) else (kind,))):
         raise TypeError(
@@ -190,12 +154,4 @@ def _advice(model: nn.Module, wrong: str) -> str:
     kinds = {type(module).__name__.lower(): type(module).__name__ for module in model.modules()}
     if wrong.lower() in kinds:
         return f"It is a kind of layer: list_layers(model, {kinds[wrong.lower()]!r}) names them."
-    return f"{_did_you_mean(written, list(names))} list_layers(model) lists all names.".lstrip()
-
-
-def _did_you_mean(wrong: str, names: list[str]) -> str:
-    by_lower_case = {name.lower(): name for name in names}
-    near = get_close_matches(wrong.lower(), by_lower_case, n=3)
-    if not near:
-        return ""
-    return f"Did you mean {' or '.join(repr(by_lower_case[name]) for name in near)}?"
+    return f"{did_you_mean(written, list(names))} list_layers(model) lists all names.".lstrip()

@@ -1,7 +1,6 @@
-"""Looking at a model without changing it.
+"""Preserve and restore the state of a model: modes, hooks, gradients, buffers, random numbers.
 
-What puts a model (and the random numbers around it) back as it was belongs here. Every other
-room that runs a model does so inside `preserve_state`.
+Whatever runs a model here does so inside `preserve_state`.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from vizhelpers.layers import check_model
+from vizhelpers._utils.checks import check_model
 
 # The dictionaries that every module keeps: parameters, buffers, submodules, and the hooks of
 # each kind. Asked from PyTorch itself, so that a new kind of hook is covered too.

@@ -13,8 +13,8 @@ from stopwatch import seconds
 from torch import nn
 from torchvision.models import vgg16
 
-from vizhelpers.ascent import maximize_activation
-from vizhelpers.models import load_model
+from vizhelpers.features.activation_maximization import maximize_activation
+from vizhelpers.zoo.loading import load_model
 
 ROUNDS = 1
 STEPS = 30

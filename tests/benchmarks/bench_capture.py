@@ -12,7 +12,7 @@ from stopwatch import seconds
 from torch import Tensor
 from torchvision.models import resnet18
 
-from vizhelpers.capturing import capture
+from vizhelpers.hooks import capture
 from vizhelpers.layers import get_layer, list_layers
 
 ROUNDS = 40

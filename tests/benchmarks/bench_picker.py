@@ -17,7 +17,7 @@ from pathlib import Path
 
 from playwright.sync_api import Page, sync_playwright
 
-from vizhelpers.paths import NOTEBOOKS
+from vizhelpers._utils.paths import NOTEBOOKS
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "browser"))
 browser = importlib.import_module("conftest")

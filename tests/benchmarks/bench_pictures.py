@@ -12,7 +12,8 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from vizhelpers.pictures import PLAIN_MAP, show_mosaic, to_png
+from vizhelpers.figures import to_png
+from vizhelpers.plotting import PLAIN_MAP, show_mosaic
 
 ROUNDS = 5
 
@@ -29,7 +30,7 @@ def subplots(tiles: Tensor, *, ticks: bool) -> Figure:
 
 
 def seconds(draw: Callable[[], object]) -> float:
-    """Processor time of the fastest round: what else the machine does counts least so."""
+    """CPU time of the fastest round: what else the machine does counts least so."""
     times = []
     for _ in range(ROUNDS):
         start = time.process_time()

@@ -10,8 +10,8 @@ from functools import partial
 import torch
 from stopwatch import seconds
 
-from vizhelpers.models import load_model
-from vizhelpers.saliency import METHODS, saliency_maps
+from vizhelpers.attribution.saliency import METHODS, saliency_maps
+from vizhelpers.zoo.loading import load_model
 
 ROUNDS = 6  # the fastest counts: the first one loads captum
 IMAGES = 2

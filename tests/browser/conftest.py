@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lab import Lab, free_port, start_lab
 from playwright.sync_api import Playwright
+from support.lab import Lab, free_port, start_lab
 
-from vizhelpers.paths import DATA, NOTEBOOKS
+from vizhelpers._utils.paths import DATA, NOTEBOOKS
 
 BROWSERS = (
     "chromium",
@@ -27,7 +27,7 @@ BROWSERS = (
     r"C:\Program Files (x86)\Google\Chrome\Application\chrome.exe",
     r"C:\Program Files (x86)\Microsoft\Edge\Application\msedge.exe",
 )
-# The browser must not look for updates, news or a graphics card.
+# The browser must not look for updates, news or a GPU.
 ARGUMENTS = (
     "--disable-background-networking",
     "--disable-component-update",

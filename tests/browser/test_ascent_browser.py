@@ -8,8 +8,8 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from lab import SHOWN, Lab
 from playwright.sync_api import Browser, Locator, Page
+from support.lab import SHOWN, Lab
 
 NOTEBOOK = "ascent.ipynb"
 MORE = 4000  # some forty seconds: nobody waits for it here

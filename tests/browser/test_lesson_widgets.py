@@ -8,9 +8,9 @@ own picker and view must react, with its controls, and show what the lesson's ow
 from collections.abc import Iterator
 
 import pytest
-from lab import SHOWN, Lab
 from playwright.sync_api import Browser, Page
-from test_picker_browser import Picker, drawing_function
+from support.lab import SHOWN, Lab
+from support.picker_page import Picker, drawing_function
 
 # Lessons 00 and 01 have pickers without controls.
 LESSONS = {

@@ -9,8 +9,8 @@ import statistics
 from collections.abc import Iterator
 
 import pytest
-from lab import SHOWN, Lab
 from playwright.sync_api import Browser, Locator, Page
+from support.lab import SHOWN, Lab
 
 NOTEBOOK = "linked.ipynb"
 GOAL_MS = 150

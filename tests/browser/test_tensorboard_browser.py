@@ -16,16 +16,16 @@ import nbformat
 import numpy as np
 import pytest
 import torch
-from lab import Lab
 from numpy.typing import NDArray
 from PIL import Image
 from playwright.sync_api import Browser, Locator, Page
 from sklearn.metrics import precision_recall_curve
 from sklearn.metrics.pairwise import cosine_distances
+from support.lab import Lab
 from torch import nn
 from torch.utils.tensorboard import SummaryWriter
 
-from vizhelpers.board import Board, start_tensorboard
+from vizhelpers.tensorboard.server import Board, start_tensorboard
 
 Array = NDArray[np.float64]
 STEPS = np.arange(60)

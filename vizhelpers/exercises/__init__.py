@@ -29,6 +29,6 @@ Libraries are imported inside the checkers, so that asking for a hint costs noth
 '''
 
 from vizhelpers.exercises.checking import check, hint, quiz
-from vizhelpers.exercises.record import progress
+from vizhelpers.exercises.progress_file import progress
 
 __all__ = ["check", "hint", "progress", "quiz"]

@@ -1,4 +1,4 @@
-"""What `check`, `hint`, `quiz` and `progress` show. Only the looks belong here."""
+"""The cards that `check`, `hint`, `quiz` and `progress` show: HTML and plain text."""
 
 import re
 from dataclasses import dataclass

@@ -1,9 +1,8 @@
-"""The words that a learner reads: one TOML file per language and lesson.
+"""Texts of the exercises: one TOML file per language and lesson.
 
-Only finding and filling in texts belongs here. `texts/en/lesson_01.toml` holds what lesson 01
-says, `texts/en/common.toml` what every exercise says. Another language is another folder beside
-`en`; a text that it lacks is shown in English. The environment variable `VIZHELPERS_LANG` names
-the folder.
+`texts/en/lesson_01.toml` holds what lesson 01 says, `texts/en/common.toml` what every exercise
+says. Another language is another folder beside `en`; a text that it lacks is shown in English. The
+environment variable `VIZHELPERS_LANG` names the folder.
 """
 
 import os

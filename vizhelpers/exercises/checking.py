@@ -1,9 +1,9 @@
-"""What the learner calls: `check`, `hint`, `quiz`. Only making outcomes into cards belongs here."""
+"""Check an answer, show a hint or a quiz question: `check`, `hint`, `quiz`."""
 
+from vizhelpers.exercises.authoring import Exercise, WrongKindError
 from vizhelpers.exercises.cards import Card
 from vizhelpers.exercises.catalogue import common, describe, fill
-from vizhelpers.exercises.grading import Exercise, WrongKindError
-from vizhelpers.exercises.record import remember
+from vizhelpers.exercises.progress_file import remember
 from vizhelpers.exercises.registry import find
 
 

@@ -1,23 +1,37 @@
-"""Which exercises there are. An exercise is whatever a `lesson_XX.py` holds as one."""
+"""Find exercises by their id.
+
+An exercise is whatever `lessons/lesson_XX.py`, or `lessons/lesson_XX/checks.py`, holds as one.
+"""
 
 import difflib
 import pkgutil
 from importlib import import_module
 
-import vizhelpers.exercises as package
-from vizhelpers.exercises.grading import Exercise
+from vizhelpers.exercises.authoring import Exercise
 
 
 def lessons() -> list[str]:
     """The two digits of every lesson that has exercises, in order."""
-    names = (module.name for module in pkgutil.iter_modules(package.__path__))
-    return sorted(name.removeprefix("lesson_") for name in names if name.startswith("lesson_"))
+    return sorted(_modules())
 
 
 def exercises_of(lesson: str) -> dict[str, Exercise]:
     """The exercises of one lesson by id, in the order in which they are written down."""
-    module = import_module(f"{package.__name__}.lesson_{lesson}")
+    module = import_module(_modules()[lesson])
     return {item.id: item for item in vars(module).values() if isinstance(item, Exercise)}
+
+
+def _modules() -> dict[str, str]:
+    """Where each lesson's checkers are, by its two digits.
+
+    Found by name: lessons know the exercises' mechanism, which knows no lesson.
+    """
+    package = import_module("vizhelpers.lessons")
+    return {
+        found.name.removeprefix("lesson_"): f"{package.__name__}.{found.name}"
+        + (".checks" if found.ispkg else "")
+        for found in pkgutil.iter_modules(package.__path__)
+    }
 
 
 def find(exercise_id: str) -> Exercise:

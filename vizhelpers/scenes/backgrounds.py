@@ -8,8 +8,8 @@ import math
 import numpy as np
 
 from .canvas import Canvas, FloatArray, Outline
-from .dice import Color, Dice, hsv, mix, shade
 from .registry import background
+from .rng import Color, Dice, hsv, mix, shade
 from .textures import add_gray, blend, clouds, coordinates, gradient, noise, rgb, wave
 
 GREENISH = np.array([0.8, 1.0, 0.5], dtype=np.float32)

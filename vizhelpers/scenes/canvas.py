@@ -1,4 +1,4 @@
-"""The canvas: shapes in, soft-edged colours, coverage and part ids out. It knows no object."""
+"""Draw shapes with soft edges: colours, coverage and part ids. It knows no object."""
 
 import math
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageChops, ImageDraw
 
-from .dice import Color, Dice
+from .rng import Color, Dice
 
 FloatArray = npt.NDArray[np.floating]
 ByteArray = npt.NDArray[np.uint8]

@@ -1,9 +1,9 @@
-"""Small things that belong to no class and lie about in the background."""
+"""Clutter in the background: small things that belong to no class."""
 
 import math
 
 from .canvas import Canvas, FloatArray, smooth_outline
-from .dice import Color, Dice, shade
+from .rng import Color, Dice, shade
 
 
 def scatter_clutter(picture: FloatArray, dice: Dice) -> FloatArray:

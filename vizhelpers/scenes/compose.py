@@ -1,4 +1,4 @@
-"""Puts an object on a background, with its shadow, clutter, light and camera noise: a scene."""
+"""Compose a scene: an object on a background, with shadow, clutter, light and camera noise."""
 
 from dataclasses import dataclass
 
@@ -8,9 +8,8 @@ from . import backgrounds as _backgrounds  # noqa: F401  (registers the backgrou
 from . import objects as _objects  # noqa: F401  (registers the objects)
 from .canvas import ByteArray, FloatArray, to_bytes
 from .clutter import scatter_clutter
-from .dice import Dice, Stream
-from .hard import draw_hard
-from .placing import draw_object, put, random_pose
+from .occlusion import draw_hard
+from .poses import draw_object, put, random_pose
 from .registry import (
     BACKGROUND_ARTISTS,
     OBJECT_ARTISTS,
@@ -18,6 +17,7 @@ from .registry import (
     check_name,
     class_names,
 )
+from .rng import Dice, Stream
 
 CLASSES = class_names()
 BACKGROUNDS = background_names()
@@ -93,7 +93,7 @@ def draw_scene(
     Args:
         obj: a name in `CLASSES`, or None for an empty background.
         background: a name in `BACKGROUNDS`, or "plain" or "gratings".
-        seed: whole number from 0; decides everything that is random.
+        seed: integer from 0; decides everything that is random.
         size: side of the picture in pixels, 32 to 1024.
         hard: make the object small, cut off by the border, or partly hidden; overrides `scale`
             or `position` where it has to.
@@ -137,7 +137,7 @@ def draw_two(obj_a: str, obj_b: str, background: str, *, seed: int, size: int = 
         obj_a: a name in `CLASSES`; it stands behind.
         obj_b: a name in `CLASSES`; it may overlap the first a little.
         background: a name in `BACKGROUNDS`, or "plain" or "gratings".
-        seed: whole number from 0; decides everything that is random, also who stands left.
+        seed: integer from 0; decides everything that is random, also who stands left.
         size: side of the picture in pixels, 32 to 1024.
 
     Raises:
@@ -170,11 +170,11 @@ def _check(obj: str | None, background: str, seed: int, size: int) -> None:
         check_name(obj, OBJECT_ARTISTS, "object")
     check_name(background, BACKGROUND_ARTISTS, "background")
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer):
-        raise TypeError(f"seed must be a whole number, found {type(seed).__name__}.")
+        raise TypeError(f"seed must be an integer, found {type(seed).__name__}.")
     if seed < 0:
         raise ValueError(f"seed must be 0 or more, found {seed}.")
     if size not in _SIZES:
-        raise ValueError(f"size must be a whole number from 32 to 1024, found {size!r}.")
+        raise ValueError(f"size must be an integer from 32 to 1024, found {size!r}.")
 
 
 def _empty(background: str, seed: int, size: int) -> FloatArray:

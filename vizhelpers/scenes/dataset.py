@@ -1,4 +1,4 @@
-"""The scenes as a PyTorch data set."""
+"""A PyTorch data set of drawn scenes."""
 
 from typing import NamedTuple
 
@@ -36,7 +36,7 @@ class SceneDataset(Dataset[SceneItem]):
 
     Args:
         n: number of scenes.
-        seed: whole number from 0.
+        seed: integer from 0.
         correlation: probability that the background is the class's own; otherwise it is one
             of all ten, so that a share of `correlation + (1 - correlation) / 10` is on its own.
         swapped: every background is one of the other nine.

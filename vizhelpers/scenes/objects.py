@@ -8,8 +8,8 @@ import math
 import numpy as np
 
 from .canvas import PATTERNS, Canvas, Outline, arc, ellipse_outline, smooth_outline
-from .dice import Dice, Palette, hsv, shade
 from .registry import scene_object
+from .rng import Dice, Palette, hsv, shade
 
 BOTH_SIDES = (-1, 1)
 

@@ -1,10 +1,10 @@
-"""The list of objects and backgrounds that can be drawn, filled by two decorators."""
+"""Register objects and backgrounds that can be drawn, by two decorators."""
 
 import difflib
 from collections.abc import Callable, Mapping
 
 from .canvas import Canvas, FloatArray
-from .dice import Dice, Palette
+from .rng import Dice, Palette
 
 ObjectArtist = Callable[[Canvas, Dice, Palette], None]
 BackgroundArtist = Callable[[Dice, int], FloatArray]

@@ -1,4 +1,4 @@
-"""Many scenes at once: which ones a data set holds, and their pixels as arrays."""
+"""Render many scenes at once into arrays: the images of a data set."""
 
 import multiprocessing
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from .canvas import ByteArray
 from .compose import BACKGROUNDS, CLASSES, Scene, draw_scene
-from .dice import Dice, Stream
+from .rng import Dice, Stream
 
 # Scenes of different data set seeds stay different up to this many of them.
 MAX_SCENES = 10_000_000
@@ -44,7 +44,7 @@ class Recipe:
 
     Attributes:
         n: number of scenes.
-        seed: whole number from 0.
+        seed: integer from 0.
         correlation: probability that the background is the class's own; otherwise it is one
             of all ten, so that a share of `correlation + (1 - correlation) / 10` is on its own.
         swapped: every background is one of the other nine.

@@ -1,4 +1,4 @@
-"""Noise, clouds, gradients and waves over a whole picture: arrays in, arrays out."""
+"""Textures over a whole picture: noise, clouds, gradients and waves."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -7,11 +7,11 @@ import numpy as np
 from PIL import Image
 
 from .canvas import FloatArray
-from .dice import Color, Dice
+from .rng import Color, Dice
 
 _OCTAVE_WEIGHTS = (1.0, 0.55, 0.3025, 0.166375, 0.09150625)
 _WAVE_STEPS = 4096
-# A table of rounded values, because sin() of an array differs between processors in the last bit.
+# A table of rounded values, because sin() of an array differs between CPUs in the last bit.
 _WAVE = (
     np.rint(np.sin(np.arange(_WAVE_STEPS) * (2 * np.pi / _WAVE_STEPS)) * 32768) / 32768
 ).astype(np.float32)

@@ -1,0 +1,89 @@
+"""Check arguments: is it a model, a batch of images, an integer? And what does a model return?
+
+The same words for the same mistake everywhere: public functions call these at their door.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import fields, is_dataclass
+from operator import index
+from typing import Any
+
+from torch import Tensor, nn
+
+Output = Callable[[Any], Tensor]
+
+
+def check_images(model: nn.Module, images: Tensor) -> nn.Module:
+    """The model itself, where torch.compile was given one; no hook fires in compiled code."""
+    check_model(model)
+    if not (isinstance(images, Tensor) and images.is_floating_point()):
+        kind = images.dtype if isinstance(images, Tensor) else type(images).__name__
+        raise TypeError(f"images must be a tensor [N, C, H, W] of floats, got {kind}.")
+    if images.ndim != 4 or not len(images):
+        raise ValueError(
+            f"images must be a batch [N, C, H, W], got {list(images.shape)}. "
+            "One image becomes a batch with image[None]."
+        )
+    return getattr(model, "_orig_mod", model)
+
+
+def what_it_holds(result: Any, which: str) -> str:
+    """The end of a message about a result that is no tensor: how `output=` takes one out of it."""
+    parts = {path: list(tensor.shape) for path, tensor in named_tensors(result) if is_float(tensor)}
+    if not parts:
+        return "It holds no tensor of floats."
+    likely = next((path for path, shape in parts.items() if len(shape) == 2), next(iter(parts)))
+    return f"It holds {parts}. Say which {which}: output=lambda out: out{likely}"
+
+
+def whole(what: str, value: Any) -> int:
+    """An integer of any library's kind as Python's own."""
+    try:
+        return index(value)
+    except TypeError:
+        raise TypeError(f"{what} must be an integer, got {value!r}.") from None
+
+
+def is_float(value: Any) -> bool:
+    """Whether this is a tensor of floats."""
+    return isinstance(value, Tensor) and value.is_floating_point()
+
+
+def select(result: Any, output: Output | None) -> Any:
+    """The class scores in what a model returns."""
+    return result if output is None else output(result)
+
+
+def check_model(model: object, what: str = "model") -> None:
+    """Refuse anything that is no module, in the words that every function uses."""
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"{what} must be a torch.nn.Module, got {type(model).__name__}.")
+
+
+def to_model(model: nn.Module, images: Tensor) -> Tensor:
+    """Images on the device and of the type that the model's weights have."""
+    return images.to(next(model.parameters(), images))
+
+
+def named_tensors(value: Any, path: str = "") -> Iterator[tuple[str, Tensor]]:
+    """All tensors in what a layer returns, each with the Python that leads to it: `[1]['out']`."""
+    parts: dict[str, Any] = {}
+    if isinstance(value, Tensor):
+        yield path, value
+    elif isinstance(value, tuple) and hasattr(value, "_fields"):
+        parts = {f".{name}": getattr(value, name) for name in value._fields}
+    elif is_dataclass(value):
+        parts = {f".{item.name}": getattr(value, item.name) for item in fields(value)}
+    elif isinstance(value, Mapping):
+        parts = {f"[{key!r}]": item for key, item in value.items()}
+    elif isinstance(value, list | tuple):
+        parts = {f"[{index}]": item for index, item in enumerate(value)}
+    for part, item in parts.items():
+        yield from named_tensors(item, path + part)
+
+
+def tensor_shapes(value: Any) -> list[tuple[int, ...]]:
+    """The shapes of all tensors in what a layer returns, in order."""
+    return [tuple(tensor.shape) for _, tensor in named_tensors(value)]

@@ -1,0 +1,1 @@
+"""What single lessons need: checkers of exercises, networks to diagnose, repaired libraries."""

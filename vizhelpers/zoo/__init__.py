@@ -1,0 +1,10 @@
+"""The networks of the course: architectures, trained weights, how they were trained."""
+
+from typing import TYPE_CHECKING
+
+from vizhelpers._utils.lazy import lazy_imports
+
+if TYPE_CHECKING:
+    from vizhelpers.zoo.loading import ModelInfo, WeightsUnavailable, load_model
+
+__getattr__, __dir__ = lazy_imports(__name__, __file__)
