@@ -12,7 +12,6 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from itertools import groupby
 from typing import Any
 
@@ -22,7 +21,8 @@ from torch.autograd.graph import GradientEdge, get_gradient_edge
 from torch.nn.parameter import is_lazy
 from torch.utils._pytree import tree_map
 
-from vizhelpers._utils.checks import check_model, named_tensors
+from vizhelpers._utils.checks import check_differentiable, check_hookable, named_tensors
+from vizhelpers._utils.messages import nearest
 from vizhelpers.layers import get_layer, layer_name
 from vizhelpers.state import preserve_state
 
@@ -49,7 +49,7 @@ class Calls(dict[str, list[Any]]):
 
     def __missing__(self, key: object) -> list[Any]:
         parts = [known for known in self if known.startswith((f"{key}[", f"{key}."))]
-        near = parts or get_close_matches(str(key), self, n=3) or list(self)[:5]
+        near = parts or nearest(str(key), self) or list(self)[:5]
         there_is = f"There is {', '.join(map(repr, near))}."
         if key in self.never_called:
             reason = f"the layer {key!r} was not called in this pass. {_WHY_NEVER}"
@@ -139,8 +139,8 @@ def capture(
             the output. Has no effect with gradients, which need the whole pass.
 
     Raises:
-        TypeError: The model is no module or a scripted one; a layer is no name and no module;
-            with gradients, the model's output or the score is not of the right kind.
+        TypeError: The model is no module, or a scripted or quantised one; a layer is no name and
+            no module; with gradients, the model's output or the score is not of the right kind.
         ValueError: There is no such layer, none was asked for, or none of them was called.
 
     Example:
@@ -148,13 +148,14 @@ def capture(
         >>> captured["conv1"][0].shape
         torch.Size([1, 64, 112, 112])
     """
-    check_model(model)
+    model = check_hookable(model)
     if not (isinstance(gradients, bool) or callable(gradients)):
         raise TypeError(
             "gradients is True, False or a function from the model's output to a score, such "
             f"as lambda output: output[:, 3].sum(); got {gradients!r}."
         )
-    model = getattr(model, "_orig_mod", model)  # the model that torch.compile was given
+    if gradients:
+        check_differentiable(model)
     names_of = _find(model, layers)
     stop_early = stop_early and not gradients
     recorder = _Recorder(names_of, with_inputs, bool(gradients), stop_early)
@@ -185,11 +186,6 @@ def _find(model: nn.Module, layers: Layer | Iterable[Layer]) -> dict[nn.Module, 
         given = layer.removeprefix("_orig_mod.") if isinstance(layer, str) else layer
         module = modules.get(given) if isinstance(given, str) else None
         module = module or get_layer(model, given)
-        if isinstance(module, torch.jit.ScriptModule):
-            raise TypeError(
-                "no hook fires inside a scripted or traced model, so there is nothing to "
-                "capture. Capture from the model as it was before torch.jit."
-            )
         name = given if isinstance(given, str) else layer_name(model, given)
         names = names_of.setdefault(module, [])
         names.extend([] if name in names else [name])
@@ -223,10 +219,12 @@ class _Recorder:
         for part, tensor in [*named_tensors(given), *named_tensors(kwargs)]:
             self._keep(self.captured.inputs, module, part, _copy(tensor))
 
-    def _after(self, module: nn.Module, _: Any, output: Any) -> Any:
+    def _after(self, module: nn.Module, given: Any, output: Any) -> Any:
         if self.with_gradients:
-            # Autograd loses sight of a view that is changed in place: hand on a copy.
-            output = _with_each(lambda t: t.clone() if t._is_view() else t, output)
+            # Autograd loses sight of a view that is changed in place, and cannot tell what a
+            # layer hands through (Identity) from what it was given: hand on a copy of either.
+            same = {id(tensor) for _, tensor in named_tensors(given)}
+            output = _with_each(lambda t: t.clone() if t._is_view() or id(t) in same else t, output)
         self.called.add(module)
         for part, tensor in named_tensors(output):
             self._keep(self.captured, module, part, _copy(tensor))
@@ -283,7 +281,7 @@ def cut_off_after(model: nn.Module, layer: Layer) -> Iterator[Callable[..., Any]
     Raises:
         ValueError: There is no such layer; or, when called, the model never called it.
     """
-    model = getattr(model, "_orig_mod", model)
+    model = check_hookable(model)
     ((module, (name, *_)),) = _find(model, layer).items()
 
     def stop(_: nn.Module, __: Any, output: Any) -> None:
@@ -304,8 +302,10 @@ def cut_off_after(model: nn.Module, layer: Layer) -> Iterator[Callable[..., Any]
 @contextmanager
 def differentiable(model: nn.Module) -> Iterator[None]:
     """Eval mode, autograd on, weights frozen, every layer called by itself; undone afterwards."""
+    check_differentiable(model)
     with layer_by_layer(model), torch.inference_mode(False), torch.enable_grad():
-        model.eval().requires_grad_(False)  # frozen: no time is spent on gradients of weights
+        model.eval()  # not chained: there are models whose eval() returns nothing
+        model.requires_grad_(False)  # frozen: no time is spent on gradients of weights
         yield
 
 

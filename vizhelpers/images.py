@@ -6,7 +6,6 @@ anything else of it.
 
 from __future__ import annotations
 
-import difflib
 import math
 import os
 import warnings
@@ -18,6 +17,8 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
+
+from vizhelpers._utils.messages import nearest
 
 # The training set's mean and standard deviation per channel, as torchvision's weights use them.
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -235,12 +236,12 @@ def _existing_file(text: str) -> Path:
 
 def _names_in(folder: Path, wanted: str = "") -> str:
     """'; near it: …' for an error message: the nearest file names, or just some."""
-    names = {path.name.lower(): path.name for path in sorted(folder.iterdir()) if path.is_file()}
-    near = difflib.get_close_matches(wanted.lower(), names, n=3, cutoff=0.5) if wanted else []
-    shown = [names[name] for name in near or list(names)[:3]]
-    if not shown:
+    names = [path.name for path in sorted(folder.iterdir()) if path.is_file()]
+    if not names:
         return " (that folder holds no files)"
-    return ("; the nearest names there: " if near else "; there are: ") + ", ".join(shown)
+    if near := nearest(wanted, names):
+        return f"; the nearest names there: {', '.join(near)}"
+    return f"; there are: {', '.join(names[:3])}"
 
 
 def _to_rgb_or_float(image: Image.Image) -> Image.Image:

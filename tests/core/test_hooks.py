@@ -631,17 +631,6 @@ def test_compiled_models_are_run_uncompiled() -> None:
     torch._dynamo.reset()
 
 
-@pytest.mark.filterwarnings("ignore:`torch.jit:FutureWarning")
-@pytest.mark.parametrize("kind", ["script", "trace"])
-def test_scripted_models_are_refused_with_a_way_out(kind: str) -> None:
-    model = nn.Sequential(nn.Linear(3, 2), nn.ReLU())
-    image = torch.rand(1, 3)
-    scripted = torch.jit.script(model) if kind == "script" else torch.jit.trace(model, image)
-    for network, layer in ((scripted, "0"), (nn.Sequential(scripted), "0.1")):
-        with pytest.raises(TypeError, match=r"Capture from the model as it was before torch\.jit"):
-            capture(network, image, layer)
-
-
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_on_cuda_everything_stays_there() -> None:
     model, (image,) = build("inplace_relu")
@@ -660,3 +649,17 @@ def test_captured_values_may_be_changed() -> None:
     captured["stem"][0].zero_()
     torch.testing.assert_close(captured.gradients["stem"][0], before, rtol=0, atol=0)
     assert F.relu(captured["layer1.0.bn2"][0]).sum() > 0
+
+
+def test_the_gradient_of_a_layer_that_hands_its_input_through_is_its_own() -> None:
+    class Shortcut(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.shortcut, self.a, self.b = nn.Identity(), nn.Linear(3, 3), nn.Linear(3, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            y = self.a(x)
+            return self.shortcut(y) + 10 * self.b(y)
+
+    captured = capture(Shortcut(), torch.rand(1, 3), "shortcut", gradients=lambda out: out.sum())
+    assert captured.gradients["shortcut"][0].tolist() == [[1.0] * 3]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import random
+import signal
+import sys
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from support.models import ALL, BROKEN, BatchNormNet, Plain, ResidualBlock
 from support.portrait import portrait, some_grads
 from torch import nn
 
+from vizhelpers.hooks import capture
 from vizhelpers.state import preserve_state
 
 
@@ -220,3 +223,64 @@ def test_only_models():
         preserve_state({}),
     ):
         pass
+
+
+def test_tensors_that_overlap_themselves_and_methods_that_are_overridden():
+    class Head(nn.Sequential):
+        def parameters(self, recurse=True):
+            return self[-1].parameters(recurse)
+
+    model = Head(nn.Linear(3, 3), nn.Linear(3, 2))
+    model.register_buffer("mean", torch.tensor([0.5]).expand(3))
+    model[0].weight.grad = torch.ones(1, 1).expand(3, 3)
+    before = portrait(model[0]), portrait(model)
+    with preserve_state(model, weights=True):
+        model[0].requires_grad_(False)
+        nn.init.zeros_(model[0].weight.data)
+        model[0].weight.grad = None
+        model.mean = torch.zeros(3)
+    assert (portrait(model[0]), portrait(model)) == before
+
+
+def interrupted(work, at: int) -> bool:
+    """Whether Ctrl-C, pressed before the `at`-th line of Python inside `work()`, came through."""
+    left = at
+
+    def count(frame, event, arg):
+        nonlocal left
+        if event == "line":
+            left -= 1
+            if left == 0:
+                signal.raise_signal(signal.SIGINT)
+        return count
+
+    sys.settrace(count)
+    try:
+        work()
+    except KeyboardInterrupt:
+        return True
+    finally:
+        sys.settrace(None)
+    return False
+
+
+def test_an_interrupt_at_any_moment_leaves_all_whole():
+    """At every eleventh line that Python runs, inside PyTorch and contextlib, too."""
+    model = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2), nn.ReLU(inplace=True)).train()
+    some_grads(model)
+    handler, before = signal.getsignal(signal.SIGINT), portrait(model)
+    image = torch.rand(3, 2)
+
+    def work():
+        capture(model, image, "1", gradients=lambda out: out.sum())
+
+    came_through, at = 0, 1
+    while True:
+        stopped = interrupted(work, at)
+        assert portrait(model) == before, f"stopped before line {at}"
+        assert signal.getsignal(signal.SIGINT) is handler
+        came_through += stopped
+        if not stopped and at > 3000:  # past the end of the work
+            break
+        at += 11
+    assert came_through > 50

@@ -10,23 +10,78 @@ from dataclasses import fields, is_dataclass
 from operator import index
 from typing import Any
 
+import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 Output = Callable[[Any], Tensor]
 
 
-def check_images(model: nn.Module, images: Tensor) -> nn.Module:
-    """The model itself, where torch.compile was given one; no hook fires in compiled code."""
+def check_model(model: object, what: str = "model") -> None:
+    """Refuse anything that is no module, in the words that every function uses."""
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"{what} must be a torch.nn.Module, got {type(model).__name__}.")
+
+
+def check_hookable(model: nn.Module) -> nn.Module:
+    """Refuse a model whose layers cannot be looked into; say why, and what to do instead.
+
+    Returns:
+        The model itself where torch.compile was given one: no hook fires in compiled code.
+    """
     check_model(model)
-    if not (isinstance(images, Tensor) and images.is_floating_point()):
+    for name, module in model.named_modules():
+        where = f"its layer {name!r}" if name else "it"
+        package = type(module).__module__
+        if isinstance(module, torch.jit.ScriptModule):
+            raise TypeError(
+                f"no hook fires inside a scripted or traced model, and {where} is one. Use the "
+                "model as it was before torch.jit."
+            )
+        if ".quantized" in package and package.startswith(("torch.ao.nn", "torch.nn")):
+            raise TypeError(
+                f"a quantised model computes with integers, without gradients, and {where} is "
+                "quantised. Use the model as it was before quantisation."
+            )
+        for tensor in module._parameters.values():
+            if type(tensor).__name__ == "FakeTensor" or (
+                tensor is not None and tensor.is_meta and not is_lazy(tensor)
+            ):
+                raise ValueError(
+                    f"the weights of this model have shapes but no numbers ({where} is on the "
+                    "device meta). Build it on the CPU, or load its weights with "
+                    "load_state_dict(…, assign=True)."
+                )
+    return getattr(model, "_orig_mod", model)
+
+
+def check_differentiable(model: nn.Module) -> None:
+    """Refuse a model through which no gradient can be followed; say what to do instead."""
+    if any(p.is_inference() for p in model.parameters() if not is_lazy(p)):
+        raise ValueError(
+            "the weights of this model were made in torch.inference_mode, so no gradient can be "
+            "followed through them. Use a copy: copy.deepcopy(model)."
+        )
+
+
+def check_images(model: nn.Module, images: Tensor) -> nn.Module:
+    """Refuse a model that cannot be looked into, and anything but a batch of finite images.
+
+    Returns:
+        As for `check_hookable`.
+    """
+    model = check_hookable(model)
+    if not is_float(images):
         kind = images.dtype if isinstance(images, Tensor) else type(images).__name__
         raise TypeError(f"images must be a tensor [N, C, H, W] of floats, got {kind}.")
-    if images.ndim != 4 or not len(images):
+    if images.ndim != 4 or not images.numel():
         raise ValueError(
             f"images must be a batch [N, C, H, W], got {list(images.shape)}. "
             "One image becomes a batch with image[None]."
         )
-    return getattr(model, "_orig_mod", model)
+    if not images.isfinite().all():
+        raise ValueError("images hold NaN or infinity: look at where they come from.")
+    return model
 
 
 def what_it_holds(result: Any, which: str) -> str:
@@ -56,15 +111,9 @@ def select(result: Any, output: Output | None) -> Any:
     return result if output is None else output(result)
 
 
-def check_model(model: object, what: str = "model") -> None:
-    """Refuse anything that is no module, in the words that every function uses."""
-    if not isinstance(model, nn.Module):
-        raise TypeError(f"{what} must be a torch.nn.Module, got {type(model).__name__}.")
-
-
 def to_model(model: nn.Module, images: Tensor) -> Tensor:
-    """Images on the device and of the type that the model's weights have."""
-    return images.to(next(model.parameters(), images))
+    """Images on the device and of the type that the model's first floating weights have."""
+    return images.to(next((p for p in model.parameters() if p.is_floating_point()), images))
 
 
 def named_tensors(value: Any, path: str = "") -> Iterator[tuple[str, Tensor]]:
