@@ -27,6 +27,9 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 # A phone's photo has 12 to 50 million pixels. A file of a few kB can claim billions.
 MAX_PIXELS = 50_000_000
 
+# Not every format that Pillow knows: for some of them (PostScript) it starts another program.
+_FORMATS = ("PNG", "JPEG", "GIF", "TIFF", "WEBP", "BMP", "PPM")
+
 
 def load_image(source: str | os.PathLike[str] | Image.Image, *, size: int | None = None) -> Tensor:
     """Read a photo or drawing into a tensor, the right way up and in RGB.
@@ -192,7 +195,7 @@ def _decode(file: BinaryIO, path: Path) -> Image.Image:
         with warnings.catch_warnings():
             # Pillow only warns where we refuse.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image = Image.open(file)
+            image = Image.open(file, formats=_FORMATS)
         if image.width * image.height > MAX_PIXELS:
             raise Image.DecompressionBombError(
                 f"{image.width} × {image.height} pixels, and load_image takes at most "
@@ -202,8 +205,8 @@ def _decode(file: BinaryIO, path: Path) -> Image.Image:
         return ImageOps.exif_transpose(image)
     except UnidentifiedImageError:
         raise ValueError(
-            f"'{path}' is not a picture in a format that Pillow knows (PNG, JPEG, GIF, TIFF, "
-            "WebP, BMP…). Export HEIC, SVG or PDF as PNG or JPEG first."
+            f"'{path}' is not a picture in a format that is read here ({', '.join(_FORMATS)}). "
+            "Export HEIC, SVG or PDF as PNG or JPEG first."
         ) from None
     except Image.DecompressionBombError as error:
         raise ValueError(f"'{path}' is too large: {error}. Make it smaller first.") from None
@@ -248,8 +251,15 @@ def _to_rgb_or_float(image: Image.Image) -> Image.Image:
     """An 8-bit "RGB" image, or a float "F" image in [0, 1] where 8 bits would lose something."""
     if image.mode.startswith(("I", "F")):
         values = np.array(image, dtype=np.float32)
+        transparent = values == image.info.get("transparency")
         if image.mode != "F":  # I;16 and its like; "I" is what Pillow makes of some 16-bit files
+            if image.mode == "I" and 1 < values.max() <= 255:
+                raise ValueError(
+                    "This is a 32-bit image whose values end at 255 or below, so what counts as "
+                    "white is unknown. If it is 255, write image.convert('L')."
+                )
             values /= np.float32(65535)
+        values[transparent] = 1
         if not (values.min() >= 0 and values.max() <= 1):
             raise ValueError(
                 f"This is a {image.mode!r} image whose values do not fit "

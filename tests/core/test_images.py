@@ -1,8 +1,10 @@
 """Reading photos of every kind, and normalising, against values written down by hand."""
 
 import re
+import struct
 import warnings
 import zlib
+from zlib import compress, crc32
 
 import numpy as np
 import pytest
@@ -388,3 +390,39 @@ def test_wrong_kinds_and_statistics(function):
 def test_device_is_kept():
     images = torch.rand(3, 4, 4, device="cuda")
     assert denormalize(normalize(images)).device == images.device
+
+
+# -- what could mean two things ---------------------------------------------------------------
+
+
+def test_eight_bits_in_a_32_bit_image_are_asked_back():
+    image = Image.fromarray(np.array([[0, 200], [100, 255]], dtype=np.int32))
+    with pytest.raises(ValueError, match="what counts as white is unknown"):
+        load_image(image)
+    full = Image.fromarray(np.array([[0, 65535], [65535, 0]], dtype=np.int32))
+    assert load_image(full)[0].tolist() == [[0, 1], [1, 0]]
+
+
+def test_a_transparent_grey_of_16_bits_becomes_white(tmp_path):
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", crc32(kind + data))
+
+    grey = ((0, 1000), (1000, 65535))
+    rows = b"".join(b"\0" + np.array(row, ">u2").tobytes() for row in grey)
+    path = tmp_path / "grey16.png"
+    path.write_bytes(
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", struct.pack(">IIBBBBB", 2, 2, 16, 0, 0, 0, 0))
+        + chunk(b"tRNS", struct.pack(">H", 1000))
+        + chunk(b"IDAT", compress(rows))
+        + chunk(b"IEND", b"")
+    )
+    assert load_image(path)[0].tolist() == [[0, 1], [1, 1]]
+
+
+def test_no_program_is_started_for_a_picture(tmp_path, monkeypatch):
+    path = tmp_path / "holiday.jpg"
+    path.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\nshowpage\n")
+    monkeypatch.setattr("subprocess.Popen", None)
+    with pytest.raises(ValueError, match="not a picture in a format that is read here"):
+        load_image(path)
