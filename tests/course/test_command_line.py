@@ -1,5 +1,6 @@
 """The way in: a bare Python, the pins, the doctor."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -35,10 +36,9 @@ def test_this_environment_is_as_pinned() -> None:
 
 def test_pins_cover_what_the_course_asks_for() -> None:
     pyproject = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    asked = {
-        re.split(r"[=<>]", item)[0].lower() for item in pyproject["dependency-groups"]["course"]
-    }
-    assert asked <= {name.lower() for name in bootstrap.pinned_versions()}
+    asked = [*pyproject["project"]["dependencies"], *pyproject["dependency-groups"]["course"]]
+    names = {re.split(r"[=<>]", item)[0].lower() for item in asked}
+    assert names <= {name.lower() for name in bootstrap.pinned_versions()}
 
 
 def test_every_line_of_the_list_is_a_full_pin() -> None:
@@ -77,39 +77,42 @@ def test_pins_with_markers(tmp_path: Path) -> None:
     assert bootstrap.pinned_versions(file) == {"a": {"1.0"}, "b": {"1.0", "2.0", ""}}
 
 
+@pytest.fixture
+def no_uv(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A clone that has not installed uv yet, on a machine without; returns where it would be."""
+    uv = tmp_path / "bin" / "uv"
+    monkeypatch.setattr(bootstrap, "UV_FOLDER", tmp_path)
+    monkeypatch.setattr(bootstrap, "UV", uv)
+    monkeypatch.setattr(bootstrap.shutil, "which", lambda _: None)
+    return uv
+
+
 def test_uv_goes_into_the_clone_even_where_pip_may_not_install(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch, no_uv: Path
 ) -> None:
     """`pip install --target` is the one form that PEP 668 leaves alone."""
     seen = {}
 
-    def fake_pip(
-        command: list[str], env: dict[str, str], check: bool
-    ) -> subprocess.CompletedProcess[str]:
+    def fake_pip(command: list[str], env: dict[str, str], check: bool) -> None:
         seen.update(command=command, env=env)
-        program = tmp_path / "bin" / ("uv.exe" if sys.platform == "win32" else "uv")
-        program.parent.mkdir()
-        program.touch()
-        return subprocess.CompletedProcess(command, 0)
+        no_uv.parent.mkdir()
+        no_uv.touch()
 
-    monkeypatch.setattr(bootstrap, "UV_FOLDER", tmp_path)
-    monkeypatch.setattr(bootstrap.shutil, "which", lambda _: None)
     monkeypatch.setattr(bootstrap.subprocess, "run", fake_pip)
-    assert bootstrap.find_uv() is None
-    assert Path(bootstrap.install_uv()).parent == tmp_path / "bin"
-    assert seen["command"][-3:] == ["--target", str(tmp_path), "uv"]
+    assert bootstrap.find_uv() == str(no_uv)
+    *_, option, folder, asked = seen["command"]
+    assert (option, folder) == ("--target", str(bootstrap.UV_FOLDER))
+    assert asked == f"uv=={bootstrap.UV_VERSION}"
     assert seen["env"]["PIP_USER"] == "0"
+    seen.clear()
+    assert bootstrap.find_uv() == str(no_uv)
+    assert not seen, "installed once"
 
 
-def test_no_pip_is_explained(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    def failing(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
-        return subprocess.CompletedProcess(command, 1)
-
-    monkeypatch.setattr(bootstrap, "UV_FOLDER", tmp_path)
-    monkeypatch.setattr(bootstrap.shutil, "which", lambda _: None)
-    monkeypatch.setattr(bootstrap.subprocess, "run", failing)
+def test_no_pip_is_explained(monkeypatch: pytest.MonkeyPatch, no_uv: Path) -> None:
+    monkeypatch.setattr(bootstrap.subprocess, "run", lambda *_, **__: None)
     with pytest.raises(SystemExit, match="Install uv in any way"):
-        bootstrap.install_uv()
+        bootstrap.find_uv()
 
 
 @pytest.mark.parametrize(
@@ -121,7 +124,11 @@ def test_no_pip_is_explained(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
             "jupyterlab",
             [LAB_URL.format("a.ipynb"), "--no-browser"],
         ),
-        (["test", "-k", "x"], "pytest", ["-k", "x"]),
+        (
+            ["test", "tests/core", "-k", "a or b", "-n0", "notebooks"],
+            "pytest",
+            ["tests/core", "-k", "a or b", "-n0", "notebooks"],
+        ),
     ],
 )
 def test_commands_start_the_right_program(
@@ -136,17 +143,52 @@ def test_commands_start_the_right_program(
     assert [option for option in called[0][3:] if option != "--allow-root"] == passed_on
 
 
-def test_without_packages_the_same_command_goes_to_uv(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_packages_they_are_installed_and_the_same_command_goes_on(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     called: list[list[str]] = []
+    monkeypatch.setattr(bootstrap, "VENV_PYTHON", tmp_path / "python")
     monkeypatch.setattr(bootstrap, "call", lambda command, *_: called.append(command) or 0)
     monkeypatch.setattr(bootstrap, "environment_is_ready", lambda: False)
-    monkeypatch.setattr(bootstrap, "existing_environment", lambda: None)
     monkeypatch.setattr(bootstrap, "find_uv", lambda: "uv")
     monkeypatch.delenv(bootstrap.INSIDE, raising=False)
-    monkeypatch.setattr(sys, "argv", ["vizhelpers", "test"])
+    monkeypatch.setattr(sys, "argv", ["vizhelpers", "test", "-x"])
     assert command_line.main() == 0
-    assert called[0][:2] == ["uv", "run"]
-    assert called[0][-4:] == ["python", "-m", "vizhelpers", "test"]
+    assert [command[:3] for command in called] == [
+        ["uv", "venv", "--clear"],
+        ["uv", "pip", "install"],
+        [str(tmp_path / "python"), "-m", "vizhelpers"],
+    ]
+    assert str(bootstrap.REQUIREMENTS) in called[1]
+    assert called[2][3:] == ["test", "-x"]
+
+
+def test_an_installation_that_fails_is_not_gone_on_with(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(bootstrap, "VENV_PYTHON", tmp_path / "python")
+    monkeypatch.setattr(bootstrap, "find_uv", lambda: "uv")
+    monkeypatch.setattr(bootstrap, "call", lambda *_: 2)
+    with pytest.raises(SystemExit, match="uv's message stands above"):
+        bootstrap.run_in_course(["open"])
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGTERM")
+def test_who_ends_the_command_ends_what_it_started() -> None:
+    child = "import os, time; print(os.getpid(), flush=True); time.sleep(60)"
+    parent = (
+        "import sys; from vizhelpers.course.bootstrap import call; "
+        f"sys.exit(call([sys.executable, '-c', {child!r}]))"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", parent], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        number = int(process.stdout.readline())
+        process.terminate()
+        process.wait(timeout=10)
+    with pytest.raises(ProcessLookupError):
+        os.kill(number, 0)
 
 
 def test_a_typing_error_is_not_swallowed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -198,14 +240,11 @@ def findings() -> dict[str, doctor.Finding]:
 def test_doctor_sees_what_is_broken(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(bootstrap, "pinned_versions", lambda: {"numpy": {"0.1"}})
     monkeypatch.setattr(doctor.shutil, "disk_usage", lambda _: SimpleNamespace(free=10_000_000))
-    monkeypatch.setattr(doctor.shutil, "which", lambda _: None)
-    monkeypatch.setattr(doctor.sys, "executable", str(tmp_path / "python"))
-    monkeypatch.setattr(doctor, "find_spec", lambda name: None)
+    monkeypatch.setattr(doctor, "LIBRARIES", ("torch", "no_such_library"))
     shutil.copytree(doctor.WEIGHTS, tmp_path / "weights")
     (tmp_path / "weights" / "vgg11-fair.safetensors").write_bytes(b"cut off")
     (tmp_path / "weights" / "alexnet-fair.safetensors").unlink()
     monkeypatch.setattr(doctor, "WEIGHTS", tmp_path / "weights")
-    monkeypatch.delenv("TENSORBOARD_BINARY", raising=False)
     monkeypatch.setattr(doctor, "check_kernel", lambda: 1 / 0)
     monkeypatch.setattr(
         doctor, "CHECKS", [(n, getattr(doctor, c.__name__, c)) for n, c in doctor.CHECKS]
@@ -214,8 +253,7 @@ def test_doctor_sees_what_is_broken(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     for name, words in {
         "packages": r"numpy .*\(pinned 0\.1\)",
         "free disk": "make room",
-        "widgets": "anywidget",
-        "TensorBoard": "pip install",
+        "libraries": "no_such_library",
         "course networks": "alexnet-fair.*, vgg11-fair.*git checkout",
         "notebook kernel": "ZeroDivisionError",
     }.items():
@@ -223,16 +261,6 @@ def test_doctor_sees_what_is_broken(monkeypatch: pytest.MonkeyPatch, tmp_path: P
         assert re.search(words, seen[name].text), seen[name]
     assert seen["GPU"].status == doctor.NOTE
     assert seen["Python"].status == doctor.OK
-
-
-def test_a_tensorboard_that_is_named_but_not_there_is_a_problem(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setenv("TENSORBOARD_BINARY", str(tmp_path / "tensorboard"))
-    monkeypatch.setattr(doctor.shutil, "which", lambda _: None)
-    assert doctor.check_tensorboard().status == doctor.PROBLEM
-    (tmp_path / "tensorboard").touch()
-    assert doctor.check_tensorboard().status == doctor.OK
 
 
 def test_the_face_is_small_and_every_name_of_it_is_there() -> None:

@@ -8,21 +8,28 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import ssl
 import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from vizhelpers._utils.paths import ROOT
+from vizhelpers._utils.paths import NOTEBOOKS, ROOT
 
 SUPPORTED = ((3, 11), (3, 13))
-# Set for the process that uv starts, so that a broken environment is reported, not made again.
-INSIDE = "VIZHELPERS_INSIDE_UV"
-UV_FOLDER = ROOT / ".uv"
+REQUIREMENTS = ROOT / "requirements.txt"
+VENV = ROOT / ".venv"
+VENV_PYTHON = VENV.joinpath(*(("Scripts", "python.exe") if os.name == "nt" else ("bin", "python")))
+UV_VERSION = "0.13.9"
+UV_FOLDER = ROOT / ".uv" / UV_VERSION
+UV = UV_FOLDER / "bin" / ("uv.exe" if os.name == "nt" else "uv")
+# Set for the process that was installed for, so that it reports what is wrong and does not
+# install again.
+INSIDE = "VIZHELPERS_INSIDE_VENV"
 
 
-def pinned_versions(requirements: Path = ROOT / "requirements.txt") -> dict[str, set[str]]:
+def pinned_versions(requirements: Path = REQUIREMENTS) -> dict[str, set[str]]:
     """Read the pinned versions: package name to the versions that are right.
 
     A package can have several right versions, because some differ between Python versions. One
@@ -59,31 +66,25 @@ def environment_is_ready() -> bool:
     return SUPPORTED[0] <= sys.version_info[:2] <= SUPPORTED[1] and not differing_versions()
 
 
-def find_uv() -> str | None:
-    """Find the program ``uv``: on the PATH, or where `install_uv` puts it."""
-    private = UV_FOLDER / "bin" / ("uv.exe" if os.name == "nt" else "uv")
-    return shutil.which("uv") or (str(private) if private.is_file() else None)
-
-
-def install_uv() -> str:
-    """Install uv into the clone's own folder ``.uv`` and return where it is.
+def find_uv() -> str:
+    """Find uv in the clone's own folder; where it is missing, install the pinned version there.
 
     A folder of our own (``pip install --target``) works where the system's Python refuses
     ``pip install`` (PEP 668), needs no administrator and changes nothing outside the clone.
 
     Raises:
-        SystemExit: pip is missing or failed; says what to do.
+        SystemExit: pip is missing or failed, and there is no uv on the PATH; says what to do.
     """
-    print("Installing uv into .uv (once) ...", flush=True)
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "--upgrade"]
-    # A user's pip may be set to --user, which does not go together with --target.
-    environment = {**os.environ, "PIP_USER": "0", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
-    environment["PIP_ROOT_USER_ACTION"] = "ignore"  # its warning is about the system's folders
-    failed = subprocess.run(
-        [*command, "--target", str(UV_FOLDER), "uv"], env=environment, check=False
-    ).returncode
-    uv = find_uv()
-    if failed or uv is None:
+    if not UV.is_file():
+        print("Installing uv into .uv (once) ...", flush=True)
+        command = [sys.executable, "-m", "pip", "install", "--quiet", "--upgrade"]
+        command += ["--target", str(UV_FOLDER), f"uv=={UV_VERSION}"]
+        # A user's pip may be set to --user, which does not go together with --target.
+        environment = {**os.environ, "PIP_USER": "0", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+        environment["PIP_ROOT_USER_ACTION"] = "ignore"  # its warning is about the system's folders
+        subprocess.run(command, env=environment, check=False)
+    uv = str(UV) if UV.is_file() else shutil.which("uv")
+    if uv is None:
         raise SystemExit(
             "uv could not be installed with this Python's pip (its message stands above).\n"
             "Install uv in any way its documentation names (your package manager, its installer),\n"
@@ -92,18 +93,55 @@ def install_uv() -> str:
     return uv
 
 
-def existing_environment() -> str | None:
-    """Find the Python of the clone's ``.venv``, if everything in it is as pinned."""
-    names = ("Scripts", "python.exe") if os.name == "nt" else ("bin", "python")
-    python = ROOT.joinpath(".venv", *names)
+def uv_environment() -> dict[str, str]:
+    """Say in which environment variables uv is run."""
+    environment = dict(os.environ)
+    # Schools and firms that look into TLS do it with a certificate which only the system knows.
+    certificates = ssl.get_default_verify_paths()
+    if sys.platform != "linux" or certificates.cafile or certificates.capath:
+        environment.setdefault("UV_SYSTEM_CERTS", "true")
+    return environment
+
+
+def venv_is_ready() -> bool:
+    """Tell whether ``.venv`` has every pinned package, and the vizhelpers of this very clone."""
     question = (
-        "from vizhelpers.course.bootstrap import environment_is_ready as ready; "
-        "raise SystemExit(not ready())"
+        "from vizhelpers.course import bootstrap as b; "
+        f"raise SystemExit(not (b.ROOT.samefile({str(ROOT)!r}) and b.environment_is_ready()))"
     )
-    if not python.is_file():
-        return None
-    ready = subprocess.run([python, "-c", question], cwd=ROOT, check=False).returncode == 0
-    return str(python) if ready else None
+    # Asked in a folder in which a vizhelpers is found only where it is installed.
+    return (
+        VENV_PYTHON.is_file()
+        and not subprocess.run(
+            [str(VENV_PYTHON), "-c", question],
+            cwd=NOTEBOOKS,
+            stderr=subprocess.DEVNULL,
+            check=False,
+        ).returncode
+    )
+
+
+def install() -> None:
+    """Make ``.venv``, or bring it up to date: the pinned packages, and vizhelpers from this clone.
+
+    Raises:
+        SystemExit: uv failed; its own message stands above.
+    """
+    uv, (low, high) = find_uv(), SUPPORTED
+    commands = []
+    if not VENV_PYTHON.is_file():
+        python = f">={low[0]}.{low[1]},<{high[0]}.{high[1] + 1}"
+        commands.append([uv, "venv", "--clear", "--python", python, str(VENV)])
+    # What the course asks for, in the pinned versions. Not simply `-r requirements.txt`, which
+    # would bring CUDA's libraries along also where torch was installed without them.
+    packages = ["--group", "course", "--editable", ".", "--constraint", str(REQUIREMENTS)]
+    commands.append([uv, "pip", "install", "--python", str(VENV_PYTHON), *packages])
+    for command in commands:
+        if call(command, uv_environment()):
+            raise SystemExit(
+                "The course could not be installed: uv's message stands above.\n"
+                "Is .venv made with another Python? Remove it, and run the same command again."
+            )
 
 
 def run_in_course(arguments: list[str]) -> int:
@@ -115,24 +153,16 @@ def run_in_course(arguments: list[str]) -> int:
     Returns:
         The exit code of what was run.
     """
-    command = ["-m", "vizhelpers", *arguments]
-    # A leftover VIRTUAL_ENV would only make uv warn.
-    environment = {k: v for k, v in os.environ.items() if k != "VIRTUAL_ENV"}
-    environment[INSIDE] = "1"
-    # Schools and firms that look into TLS do it with a certificate which only the system knows.
-    certificates = ssl.get_default_verify_paths()
-    if sys.platform != "linux" or certificates.cafile or certificates.capath:
-        environment.setdefault("UV_SYSTEM_CERTS", "true")
-    python = existing_environment()
-    if python:
-        return call([python, *command], environment)
-    uv = find_uv() or install_uv()
-    return call([uv, "run", "--project", str(ROOT), "python", *command], environment)
+    if not venv_is_ready():
+        install()
+    command = [str(VENV_PYTHON), "-m", "vizhelpers", *arguments]
+    return call(command, {**os.environ, INSIDE: "1"})
 
 
 def call(command: list[str], environment: dict[str, str] | None = None) -> int:
-    """Run a command in the clone; Ctrl-C goes to it, and it decides how to stop."""
+    """Run a command in the clone; Ctrl-C and SIGTERM go to it, and it decides how to stop."""
     with subprocess.Popen(command, cwd=ROOT, env=environment) as process:
+        signal.signal(signal.SIGTERM, lambda *_: process.terminate())
         while True:
             try:
                 return process.wait()

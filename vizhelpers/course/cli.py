@@ -91,8 +91,8 @@ def main() -> int:
     arguments, extra = parser().parse_known_args()
     if extra and arguments.command not in ("open", "test"):
         parser().error(f"unrecognized arguments: {' '.join(extra)}")
-    inside = bootstrap.environment_is_ready() or bool(os.environ.get(bootstrap.INSIDE))
-    if arguments.command == "doctor" and (inside or not bootstrap.existing_environment()):
+    inside = bool(os.environ.get(bootstrap.INSIDE)) or bootstrap.environment_is_ready()
+    if arguments.command == "doctor" and (inside or not bootstrap.venv_is_ready()):
         from vizhelpers.course.doctor import main as doctor
 
         return doctor()

@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from importlib.util import find_spec
+from importlib import import_module
 from pathlib import Path
 
 from vizhelpers._utils.paths import ROOT, WEIGHTS
 from vizhelpers.course import bootstrap
 
 OK, PROBLEM, NOTE = "ok", "PROBLEM", "note"
+LIBRARIES = ("torch", "torchvision", "matplotlib", "ipywidgets", "anywidget", "tensorboard")
 DISK_NEEDED = 1.0  # GB: run folders of lesson 06 and one large ImageNet network
 
 
@@ -91,28 +91,15 @@ def check_kernel() -> Finding:
     return Finding("notebook kernel", PROBLEM, f"answered {reply['content']['status']}")
 
 
-def check_widgets() -> Finding:
-    """Are the layer pickers' parts there, in Python and in JupyterLab?"""
-    missing = [n for n in ("ipywidgets", "anywidget", "jupyterlab_widgets") if not find_spec(n)]
-    if missing:
-        text = f"{', '.join(missing)} missing: pickers will not react; pip install them"
-        return Finding("widgets", PROBLEM, text)
-    return Finding("widgets", OK, "ipywidgets and its JupyterLab half")
+def check_libraries() -> Finding:
+    """Can what the lessons stand on be imported?
 
-
-def find_tensorboard() -> str | None:
-    """Find TensorBoard's program: as named in TENSORBOARD_BINARY, beside Python, on the PATH."""
-    beside = Path(sys.executable).with_name("tensorboard" + (".exe" if os.name == "nt" else ""))
-    named = os.environ.get("TENSORBOARD_BINARY", str(beside))
-    return named if Path(named).is_file() else shutil.which("tensorboard")
-
-
-def check_tensorboard() -> Finding:
-    """Can lesson 06 start TensorBoard?"""
-    if find_tensorboard():
-        return Finding("TensorBoard", OK, "its program was found")
-    text = "no program `tensorboard` beside Python or on the PATH: pip install tensorboard"
-    return Finding("TensorBoard", PROBLEM, text)
+    All packages can be there as pinned and yet not go together, such as a torch for CUDA beside a
+    torchvision without.
+    """
+    for name in LIBRARIES:
+        import_module(name)
+    return Finding("libraries", OK, f"{', '.join(LIBRARIES)} can be imported")
 
 
 def check_course_weights() -> Finding:
@@ -163,8 +150,7 @@ CHECKS: tuple[tuple[str, Callable[[], Finding]], ...] = (
     ("packages", check_versions),
     ("free disk", check_disk),
     ("notebook kernel", check_kernel),
-    ("widgets", check_widgets),
-    ("TensorBoard", check_tensorboard),
+    ("libraries", check_libraries),
     ("course networks", check_course_weights),
     ("threads", check_threads),
     ("GPU", check_gpu),
@@ -178,7 +164,7 @@ def examine() -> Iterator[Finding]:
         try:
             yield check()
         except Exception as error:
-            yield Finding(name, PROBLEM, f"could not be checked: {type(error).__name__}: {error}")
+            yield Finding(name, PROBLEM, f"this check failed: {type(error).__name__}: {error}")
 
 
 def main() -> int:

@@ -21,7 +21,6 @@ from nbval.kernel import CURRENT_ENV_KERNEL_NAME, NbvalKernelspecManager
 from tqdm import tqdm
 
 from vizhelpers._utils.paths import NOTEBOOKS, ROOT
-from vizhelpers.course.doctor import find_tensorboard
 
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 CELL_SECONDS = 300
@@ -60,8 +59,6 @@ def lesson_environment(scratch: Path) -> dict[str, str]:
         "IPYTHONDIR": str(scratch / "ipython"),  # no start-up files, and no history of the user's
         "MATPLOTLIBRC": str(Path(matplotlib.get_data_path()) / "matplotlibrc"),
         "MPLBACKEND": "module://matplotlib_inline.backend_inline",
-        # An environment that was not activated has its programs beside its Python.
-        "TENSORBOARD_BINARY": find_tensorboard() or "",
     }
 
 
@@ -104,7 +101,10 @@ def refresh(paths: Iterable[Path] | None = None, *, check: bool = False) -> list
             changed.append(path)
             bar.write(f"{'would change' if check else 'changed'}: {path}")
             if not check:
-                path.write_text(text, encoding="utf-8", newline="\n")
+                # Written beside and moved over it: a full disk leaves the old file whole.
+                draft = path.with_name(f"{path.name}.new")
+                draft.write_text(text, encoding="utf-8", newline="\n")
+                draft.replace(path)
     return changed
 
 
