@@ -305,7 +305,9 @@ def differentiable(model: nn.Module) -> Iterator[None]:
     check_differentiable(model)
     with layer_by_layer(model), torch.inference_mode(False), torch.enable_grad():
         model.eval()  # not chained: there are models whose eval() returns nothing
-        model.requires_grad_(False)  # frozen: no time is spent on gradients of weights
+        for parameter in model.parameters():
+            if not is_lazy(parameter):
+                parameter.requires_grad_(False)  # no time is spent on gradients of weights
         yield
 
 
