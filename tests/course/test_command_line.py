@@ -36,8 +36,10 @@ def test_this_environment_is_as_pinned() -> None:
 
 def test_pins_cover_what_the_course_asks_for() -> None:
     pyproject = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    asked = [*pyproject["project"]["dependencies"], *pyproject["dependency-groups"]["course"]]
-    names = {re.split(r"[=<>]", item)[0].lower() for item in asked}
+    project, groups = pyproject["project"], pyproject["dependency-groups"]
+    extras = project["optional-dependencies"]
+    lists = [project["dependencies"], *extras.values(), *groups.values()]
+    names = {re.split(r"[=<>]", item)[0].lower() for items in lists for item in items}
     assert names <= {name.lower() for name in bootstrap.pinned_versions()}
 
 

@@ -134,7 +134,7 @@ def install() -> None:
         commands.append([uv, "venv", "--clear", "--python", python, str(VENV)])
     # What the course asks for, in the pinned versions. Not simply `-r requirements.txt`, which
     # would bring CUDA's libraries along also where torch was installed without them.
-    packages = ["--group", "course", "--editable", ".", "--constraint", str(REQUIREMENTS)]
+    packages = ["--group", "course", "--editable", ".[photos]", "--constraint", str(REQUIREMENTS)]
     commands.append([uv, "pip", "install", "--python", str(VENV_PYTHON), *packages])
     for command in commands:
         if call(command, uv_environment()):
