@@ -2,33 +2,27 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from html import escape
 from typing import Any
 
 import ipywidgets
 from torch import nn
 
+from vizhelpers._utils.messages import did_you_mean
 from vizhelpers.figures import to_png
 from vizhelpers.layers import Kind, get_layer, list_layers
-from vizhelpers.widgets.base import KeepKeys, at_home
+from vizhelpers.widgets.base import View, boxed
 
-CACHED_PICTURES = 64
+KEPT_PICTURES = 64
 
 
-def layer_picker(
-    layers: nn.Module | Mapping[str, str] | Iterable[str],
-    draw: Callable[..., Any],
-    *,
-    initial: str | None = None,
-    kind: Kind | None = None,
-    controls: Mapping[str, Any] | None = None,
-    label: str = "Layer",
-    keep: bool = True,
-) -> LayerPicker:
-    """Make a list of layers to search and choose from, with a picture of the chosen one.
+class LayerPicker(View):
+    """A list of layers to search and choose from, with a picture of the chosen one.
+
+    A notebook cell that ends with it shows it.
 
     Args:
         layers: A model, names of layers, or names with a word about each.
@@ -38,86 +32,58 @@ def layer_picker(
         initial: The layer to begin with; the first by default.
         kind: For a model: which layers, as in `list_layers`.
         controls: More choices, each passed to ``draw`` by name: a sequence of values, which
-            becomes a drop-down list, or a widget with a ``value``.
+            becomes a drop-down list, a `range`, which becomes a number box, or a widget with a
+            ``value``, which belongs to this picker from then on.
         label: What is picked, if not layers: one word, whose plural ends with an s.
-        keep: Keep the pictures. With ``False`` every pick calls ``draw``, which may then return
-            another picture than before.
-
-    Returns:
-        The picker. A notebook cell that ends with it shows it.
+        keep: How many pictures are kept, so that ``draw`` is not called for them again.
 
     Raises:
         TypeError: ``draw`` cannot be called, or ``layers`` are neither a model nor names.
         ValueError: there are no layers, or ``initial`` is none of them.
-    """
-    if not callable(draw):
-        kind_of = type(draw).__name__
-        raise TypeError(f"draw must be a function of a {label.lower()}'s name, not {kind_of}.")
-    if isinstance(layers, nn.Module):
-        names = list_layers(layers, kind)
-        words = {name: type(get_layer(layers, name)).__name__ for name in names}
-    elif isinstance(layers, Mapping):
-        words = {name: str(word) for name, word in layers.items()}
-    elif isinstance(layers, Iterable) and not isinstance(layers, str):
-        words = dict.fromkeys(layers, "")
-    else:
-        raise TypeError(f"layers must be a model or names, not {type(layers).__name__}.")
-    if not all(isinstance(name, str) for name in words):
-        raise TypeError(f"every name of a {label.lower()} must be a string.")
-    if not words:
-        raise ValueError(f"there are no {label.lower()}s to pick from.")
-    return LayerPicker(
-        words, draw, initial=initial, controls=controls or {}, label=label, keep=keep
-    )
 
-
-class LayerPicker:
-    """A search box, a list of layers, a picture and a line of text about it.
-
-    The widgets may be driven from Python as well (``pick``, or their ``value``), with or
-    without a browser. What goes wrong while drawing is said in the text line and kept in
-    ``last_error``. Made by `layer_picker`.
+    Attributes:
+        layers: All names.
+        layer: The one whose picture is shown.
+        controls: The boxes below the list, by name.
     """
 
     def __init__(
         self,
-        words: Mapping[str, str],
+        layers: nn.Module | Mapping[str, str] | Iterable[str],
         draw: Callable[..., Any],
         *,
-        initial: str | None,
-        controls: Mapping[str, Any],
-        label: str,
-        keep: bool,
+        initial: str | None = None,
+        kind: Kind | None = None,
+        controls: Mapping[str, Any] | None = None,
+        label: str = "Layer",
+        keep: int = KEPT_PICTURES,
     ) -> None:
-        self._one, self._keep = label.lower(), keep
-        self.layers = tuple(words)
+        self._one = label.lower()
+        self._words = _words(layers, kind, self._one)
+        self.layers = tuple(self._words)
         self.layer = self._known(self.layers[0] if initial is None else initial)
-        self.last_error: Exception | None = None
-        self._words, self._draw = dict(words), draw
-        self._cache: dict[tuple[Any, ...], tuple[bytes, str]] = {}
+        if not callable(draw):
+            given = type(draw).__name__
+            raise TypeError(f"draw must be a function of a {self._one}'s name, not {given}.")
+        self._drawn = lru_cache(keep)(lambda *a, **more: _png_and_caption(draw(*a, **more)))
         self._quiet = False
+        super().__init__()
 
         self.search = ipywidgets.Text(description="Search", placeholder="part of a name or kind")
-        self.select = ipywidgets.Select(description=label, rows=12)
-        self.controls = {name: _control(name, given) for name, given in controls.items()}
-        self.count = ipywidgets.HTML()
-        self.image = ipywidgets.Image(format="png")
-        self.image.add_class("layer-picker-stale")
-        self.status = ipywidgets.HTML()
-        self.widget = self._arrange()
+        self.select = ipywidgets.Select(description=label, rows=min(12, len(self.layers) + 1))
+        self.count = ipywidgets.HTML().add_class("vh-note")
+        self.controls = {name: _control(name, some) for name, some in (controls or {}).items()}
+        boxes = self.select, *self.controls.values()
+        self.main = boxed("vh-main", self.status, self.image)
+        choose = boxed("vh-choose", self.search, self.select, self.count, *boxes[1:])
+        self.widget = boxed("vh-view", choose, self.main)
 
         self._list(self.layers)
-        self.search.observe(at_home(self._on_search), "value")
-        self.search.on_msg(at_home(self._on_enter))
-        on_choice = at_home(self._on_choice)
-        for widget in (self.select, *self.controls.values()):
-            widget.observe(on_choice, "value")
+        self._listen(self._on_search, self.search, to="value")
+        self._listen(self._on_choice, *boxes, to="value")
+        clear = self._at_home(lambda: setattr(self.search, "value", ""))
+        self.search.on_msg(lambda _, what, __: what.get("event") == "submit" and clear())
         self._show(self.layer)
-
-    @property
-    def picture(self) -> bytes:
-        """The PNG that is shown."""
-        return self.image.value
 
     def pick(self, layer: str, **choices: Any) -> None:
         """Choose a layer from Python; a search that hides it is emptied.
@@ -130,7 +96,7 @@ class LayerPicker:
             ValueError: there is no such layer; the message names the nearest ones.
         """
         self._known(layer)
-        if layer not in self._listed():
+        if layer not in [value for _, value in self.select.options]:
             self.search.value = ""
         with self._quietly():  # or each of them would be drawn
             for name, value in choices.items():
@@ -140,35 +106,11 @@ class LayerPicker:
 
     def refresh(self) -> None:
         """Draw again, for instance because the network has changed."""
-        self._cache.clear()
+        self._drawn.cache_clear()
         self._show(self.select.value or self.layer)
 
-    def __repr__(self) -> str:
-        return f"<LayerPicker: {len(self.layers)} {self._one}s, {self.layer} shown>"
-
-    def _repr_mimebundle_(self, **options: Any) -> dict[str, Any]:
-        # The text is all that a page without a kernel shows.
-        return {**self.widget._repr_mimebundle_(**options), "text/plain": repr(self)}
-
-    def _arrange(self) -> ipywidgets.Widget:
-        choose = [self.search, self.select, self.count, *self.controls.values()]
-        left, right = ipywidgets.VBox(choose), ipywidgets.VBox([self.status, self.image])
-        left.add_class("layer-picker-choose")
-        right.add_class("layer-picker-view")
-        self.status.add_class("layer-picker-status")
-        self.count.add_class("layer-picker-count")
-        whole = ipywidgets.Box([left, right, KeepKeys()])
-        whole.add_class("layer-picker")
-        return whole
-
-    # -- the list ---------------------------------------------------------------------------
-
-    def _listed(self) -> list[str]:
-        return [value for _, value in self.select.options]
-
-    def _list(self, names: Iterable[str]) -> None:
+    def _list(self, names: Sequence[str]) -> None:
         """Put these names into the list, without drawing; keep the choice where possible."""
-        names = list(names)
         width = max((len(name) for name in names), default=0)
         with self._quietly(), self.select.hold_sync():
             self.select.options = [
@@ -180,24 +122,20 @@ class LayerPicker:
                 self.select.value = names[0]
         total = len(self.layers)
         which = f"{len(names)} of {total}" if len(names) < total else f"{total}"
-        self.count.value = f"{which} {self._one}s"
+        self.count.value = escape(f"{which} {self._one}s")
 
-    def _on_search(self, _change: object) -> None:
+    def _on_search(self) -> None:
         typed = self.search.value
         wanted = typed.strip().lower()
-        hits = [name for name in self.layers if wanted in f"{name} {self._words[name]}".lower()]
+        hits = [name for name, word in self._words.items() if wanted in f"{name} {word}".lower()]
         self._list(hits)
         if hits:
             self._show(self.select.value)
         else:
-            text = f"No {self._one} matches “{typed}”.{self._nearest(wanted)}"
-            self._say(text + self._still(), problem=True)
+            question = did_you_mean(wanted, self.layers)
+            self._complain(f"No {self._one} matches “{typed}”. {question}".rstrip())
 
-    def _on_enter(self, _widget: object, content: dict[str, Any], _buffers: object) -> None:
-        if content.get("event") == "submit":
-            self.search.value = ""
-
-    def _on_choice(self, _change: object) -> None:
+    def _on_choice(self) -> None:
         if not self._quiet:
             self._show(self.select.value or self.layer)
 
@@ -211,55 +149,47 @@ class LayerPicker:
 
     def _known(self, layer: str) -> str:
         if layer not in self.layers:
-            raise ValueError(f"there is no {self._one} {layer!r} here.{self._nearest(str(layer))}")
+            question = did_you_mean(str(layer), self.layers)
+            raise ValueError(f"there is no {self._one} {layer!r} here. {question}".rstrip())
         return layer
 
-    def _nearest(self, wanted: str) -> str:
-        near = difflib.get_close_matches(wanted, self.layers, n=3, cutoff=0.5)
-        return f" Nearest: {', '.join(near)}." if near else ""
-
-    # -- the picture ------------------------------------------------------------------------
-
     def _show(self, layer: str) -> None:
-        """Draw the layer, or say why that failed. The text comes last: it means "done"."""
-        try:
-            png, caption = self._drawn(layer)
-        except Exception as error:  # raised in a callback, it would be lost
-            self.last_error = error
-            self.image.add_class("layer-picker-stale")
-            text = f"{layer} could not be drawn. {type(error).__name__}: {error}"
-            self._say(text + self._still(), problem=True)
-            return
-        self.last_error, self.layer = None, layer
-        self.image.remove_class("layer-picker-stale")
-        self.image.value = png
-        self._say(caption)
-
-    def _drawn(self, layer: str) -> tuple[bytes, str]:
-        choices = {name: control.value for name, control in self.controls.items()}
-        key = (layer, *(repr(value) for value in choices.values()))
-        if key not in self._cache or not self._keep:
-            drawn = self._draw(layer, **choices)
-            if len(self._cache) >= CACHED_PICTURES:
-                del self._cache[next(iter(self._cache))]
-            self._cache[key] = _png_and_caption(drawn)
-        return self._cache[key]
-
-    def _still(self) -> str:
-        return f" (The picture is still that of {self.layer}.)" if self.picture else ""
-
-    def _say(self, text: str, *, problem: bool = False) -> None:
-        """Write the line of text; ``data-layer`` is the layer whose picture is shown."""
-        name = escape(self.layer, quote=True)
-        head = f"<b>{name}</b> {escape(self._words[self.layer])}<br>" if not problem else ""
-        kind = "layer-picker-problem" if problem else "layer-picker-caption"
-        self.status.value = f'<span class="{kind}" data-layer="{name}">{head}{escape(text)}</span>'
+        choices = {name: box.value for name, box in self.controls.items()}
+        shown = ", ".join([layer, *(f"{name} {value}" for name, value in choices.items())])
+        self.image.stale = True
+        with self._attempt(f"{shown} could not be drawn."):
+            png, caption = self._drawn(layer, **choices)
+            self.layer = layer
+            self._put(shown, png, caption, title=f"{layer} {self._words[layer]}")
 
 
-def _control(name: str, given: Any) -> ipywidgets.Widget:
-    if isinstance(given, ipywidgets.Widget):
-        return given
-    return ipywidgets.Dropdown(options=list(given), description=name)
+layer_picker = LayerPicker
+
+
+def _words(layers: Any, kind: Kind | None, one: str) -> dict[str, str]:
+    """Names, each with a word about it."""
+    if isinstance(layers, nn.Module):
+        names = list_layers(layers, kind)
+        words = {name: type(get_layer(layers, name)).__name__ for name in names}
+    elif isinstance(layers, Mapping):
+        words = {name: str(word) for name, word in layers.items()}
+    elif isinstance(layers, Iterable) and not isinstance(layers, str):
+        words = dict.fromkeys(layers, "")
+    else:
+        raise TypeError(f"layers must be a model or names, not {type(layers).__name__}.")
+    if not all(isinstance(name, str) for name in words):
+        raise TypeError(f"every name of a {one} must be a string.")
+    if not words:
+        raise ValueError(f"there are no {one}s to pick from.")
+    return words
+
+
+def _control(name: str, values: Any) -> ipywidgets.Widget:
+    if isinstance(values, ipywidgets.Widget):
+        return values
+    if isinstance(values, range):
+        return ipywidgets.BoundedIntText(values[0], min=values[0], max=values[-1], description=name)
+    return ipywidgets.Dropdown(options=list(values), description=name)
 
 
 def _png_and_caption(drawn: Any) -> tuple[bytes, str]:
