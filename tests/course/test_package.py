@@ -19,24 +19,28 @@ from vizhelpers.course import bootstrap
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 BOUNDS = dict(item.split(">=") for item in PROJECT["dependencies"])
-OPTIONAL = dict(
-    item.split(">=") for items in PROJECT["optional-dependencies"].values() for item in items
-)
-# The course's own are used instead: gigabytes, and a package that exists as source only.
-NOT_AGAIN = {"torch", "torchvision", "grad-cam"}
+EXTRAS = [
+    item.split(">=")[0] for extra in PROJECT["optional-dependencies"].values() for item in extra
+]
+# The course's own are used instead: gigabytes, and what brings them along.
+NOT_AGAIN = {"torch", "torchvision", "grad-cam", "captum"}
 
 USE = """
 import sys
 import matplotlib, numpy, torch
+from PIL import Image
 import vizhelpers as vh
 for module in (matplotlib, numpy, vh):
     assert module.__file__.startswith(sys.prefix), module.__file__
 for name in dir(vh):
     getattr(vh, name)
 figure = vh.new_figure()
-figure.subplots().plot([1, 2])
-for picture in (figure, vh.show_mosaic(torch.rand(4, 5, 5))):
-    assert vh.figures.to_png(picture).startswith(b"\\x89PNG")
+ax = figure.subplots()
+ax.plot([1, 2])
+for picture in (ax, vh.show_mosaic(torch.rand(4, 5, 5)), vh.draw_scene("cat", "sea", seed=0).image):
+    assert b"PNG" in vh.figures.to_png(picture)[:8]
+assert vh.load_image(Image.new("LA", (5, 4))).shape == (3, 4, 5)
+assert "Conv2d" in str(vh.summarize(torch.nn.Conv2d(3, 4, 3), (1, 3, 8, 8)))
 """
 
 
@@ -112,11 +116,9 @@ def test_wheel_works_with_releases(releases: str, wheel: Path, tmp_path: Path) -
     """In an environment that is empty but for these, with the course's packages behind them."""
     venv.create(tmp_path, symlinks=os.name != "nt")
     python = tmp_path / bootstrap.VENV_PYTHON.relative_to(bootstrap.VENV)
-    own = {name: bound for name, bound in BOUNDS.items() if name not in NOT_AGAIN}
-    uv(
-        *("pip", "install", "--python", python, "--no-deps", "--no-build"),
-        *("--resolution", releases, wheel, *(f"{name}>={own[name]}" for name in own)),
-    )
+    own = [f"{name}>={BOUNDS[name]}" for name in BOUNDS if name not in NOT_AGAIN]
+    uv("pip", "install", "--python", python, "--no-deps", wheel)
+    uv("pip", "install", "--python", python, "--no-build", "--resolution", releases, *own)
     behind = sysconfig.get_path("purelib", vars={"base": str(tmp_path)})
     Path(behind, "course.pth").write_text(sysconfig.get_path("purelib"), encoding="utf-8")
     answer = subprocess.run(
