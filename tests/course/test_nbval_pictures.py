@@ -158,18 +158,23 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     nbformat.write(notebook(WRONG | NEVER_RUN), root / "notebooks" / "wrong.ipynb")
     nbformat.write(notebook(RIGHT), root / "notebooks" / "right.ipynb")
+    output = run_pytest(root, "--junitxml=report.xml", "-n2", "--dist=loadfile")
+    (root / "output.txt").write_text(output, encoding="utf-8")
+    return root
+
+
+def run_pytest(root: Path, *arguments: str) -> str:
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     environment.pop("PYTEST_ADDOPTS", None)
     answer = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "--color=no", "--junitxml=report.xml"],
+        [sys.executable, "-m", "pytest", "-q", "--color=no", *arguments],
         cwd=root,
         env=environment,
         capture_output=True,
         text=True,
         check=False,
     )
-    (root / "output.txt").write_text(answer.stdout + answer.stderr, encoding="utf-8")
-    return root
+    return answer.stdout + answer.stderr
 
 
 @pytest.fixture(scope="module")
@@ -206,6 +211,28 @@ def test_differing_pictures_can_be_looked_at(
     assert bad.shape == (120, 200)
     assert (bad[50, [30, 130]] == 0).all(), "only one disc covers these"
     assert (bad[50, [10, 190]] == 255).all(), "white in both"
+
+
+def test_the_end_of_the_run_says_which_lessons_moved(project: Path) -> None:
+    *_, lines = (project / "output.txt").read_text(encoding="utf-8").partition(" lessons ==")
+    for name, what in {
+        "digit changed": "the text",
+        "picture missing": "the number of pictures",
+        "error": "failed, see above",
+        "never run, prints": "failed, see above",
+        "picture replaced": "picture 0, see nbval-diffs/notebooks-wrong-cell{}-0-*.png",
+    }.items():
+        cell = 1 + list(WRONG | NEVER_RUN).index(name)
+        place = f"notebooks/wrong.ipynb, code cell {cell}, shown as [{cell + 1}]"
+        assert f"\n{place}: {what.format(cell)}\n" in lines
+    assert "right.ipynb" not in lines
+    assert "\n1 of 2 notebooks moved.\n" in lines
+
+
+def test_the_end_of_the_run_says_that_none_moved(project: Path) -> None:
+    lines = run_pytest(project, "-n0", "notebooks/right.ipynb").partition(" lessons ==")[2]
+    assert "\nNo lesson moved.\n" in lines
+    assert "right.ipynb" not in lines
 
 
 # The comparison of two pictures, without a notebook.

@@ -18,6 +18,7 @@ import os
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,28 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     would find it in its way.
     """
     items.sort(key=lambda item: "browser" in item.path.parts)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say in plain words which lessons moved, below everything else."""
+    moved: dict[str, list[str]] = {}  # of each notebook that was run
+    stats = terminalreporter.stats
+    for report in [*stats.get("passed", []), *stats.get("failed", []), *stats.get("error", [])]:
+        notebook, _, cell = report.nodeid.partition("::Cell ")
+        if not cell:
+            continue
+        lines = moved.setdefault(notebook, [])
+        if report.failed:
+            what = [text for name, text in report.user_properties if name == "moved"]
+            # A notebook shows how many cells were run so far, and counts from one.
+            place = f"{notebook}, code cell {cell}, shown as [{int(cell) + 1}]"
+            lines.append(f"{place}: {'; '.join(what) or 'failed, see above'}")
+    if moved:
+        count = sum(map(bool, moved.values()))
+        verdict = f"{count} of {len(moved)} notebooks moved." if count else "No lesson moved."
+        terminalreporter.section("lessons")
+        for line in [*chain.from_iterable(moved.values()), verdict]:
+            terminalreporter.write_line(line)
 
 
 class LessonKernel(RunningKernel):
@@ -137,9 +160,11 @@ class LessonCell(IPyNbCell):
         skip_compare: tuple[str, ...] | None = None,
     ) -> bool:
         if not super().compare_outputs(test, ref, skip_compare):
+            self.moved("the text")
             return False
         stored, computed = pictures(ref), pictures(test)
         if len(stored) != len(computed):
+            self.moved("the number of pictures")
             self.comparison_traceback.append(
                 f"{len(stored)} pictures stored, {len(computed)} computed"
             )
@@ -158,10 +183,14 @@ class LessonCell(IPyNbCell):
             Image.open(io.BytesIO(computed)).save(folder / f"{stem}-computed.png")
             if difference.bad is not None:
                 Image.fromarray(~difference.bad).save(folder / f"{stem}-bad.png")
-            self.comparison_traceback.append(
-                f"picture {number}: {difference.text}; see {DIFFERENCES}/{stem}-*.png"
-            )
+            evidence = f"see {DIFFERENCES}/{stem}-*.png"
+            self.moved(f"picture {number}, {evidence}")
+            self.comparison_traceback.append(f"picture {number}: {difference.text}; {evidence}")
         return difference.same
+
+    def moved(self, what: str) -> None:
+        """Note for the end of the run what differs from the notebook (xdist passes it on)."""
+        self.user_properties.append(("moved", what))
 
 
 def pictures(outputs: list[NotebookNode]) -> list[bytes]:
