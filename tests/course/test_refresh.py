@@ -86,6 +86,23 @@ def test_an_error_names_the_notebook_and_the_cell(tmp_path: Path) -> None:
     assert path.read_bytes() == before
 
 
+def test_a_full_disk_leaves_the_notebook_whole(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    path = tmp_path / "lesson.ipynb"
+    nbformat.write(new_notebook(cells=[new_code_cell("1")]), path)
+    before = path.read_bytes()
+
+    def half(self: Path, text: str, **_: str) -> None:
+        self.write_bytes(text[: len(text) // 2].encode())
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", half)
+    with pytest.raises(OSError, match="No space left"):
+        refresh([path])
+    assert path.read_bytes() == before
+
+
 @pytest.mark.parametrize(
     "folder",
     [

@@ -22,6 +22,7 @@ from vizhelpers.course import bootstrap
 OK, PROBLEM, NOTE = "ok", "PROBLEM", "note"
 LIBRARIES = ("torch", "torchvision", "matplotlib", "ipywidgets", "anywidget", "tensorboard")
 DISK_NEEDED = 1.0  # GB: run folders of lesson 06 and one large ImageNet network
+Answer = tuple[str, str]  # status and text of a finding
 
 
 @dataclass(frozen=True)
@@ -43,38 +44,37 @@ class Finding:
         return f"{self.status:7}  {self.name:18} {self.text}"
 
 
-def check_python() -> Finding:
+def check_python() -> Answer:
     """Is this a Python that the pinned packages exist for?"""
     found = ".".join(map(str, sys.version_info[:3]))
     low, high = (".".join(map(str, v)) for v in bootstrap.SUPPORTED)
     if bootstrap.SUPPORTED[0] <= sys.version_info[:2] <= bootstrap.SUPPORTED[1]:
-        return Finding("Python", OK, found)
-    return Finding("Python", PROBLEM, f"{found}; the course needs {low} to {high}")
+        return OK, found
+    return PROBLEM, f"{found}; the course needs {low} to {high}"
 
 
-def check_versions() -> Finding:
+def check_versions() -> Answer:
     """Are all packages those that the lessons were made with?"""
     differing = bootstrap.differing_versions()
     if not differing:
-        return Finding("packages", OK, f"{len(bootstrap.pinned_versions())} versions as pinned")
+        return OK, f"{len(bootstrap.pinned_versions())} versions as pinned"
     if not differing.get("torch", ("installed", ""))[0]:
-        text = "not installed in this Python; `python -m vizhelpers open` installs them"
-        return Finding("packages", PROBLEM, text)
+        return PROBLEM, "not installed in this Python; `python -m vizhelpers open` installs them"
     shown = [f"{n} {has or 'missing'} (pinned {pin})" for n, (has, pin) in differing.items()]
     more = f" and {len(shown) - 4} more" if len(shown) > 4 else ""
     cure = "; `pip install -r requirements.txt` puts it right"
-    return Finding("packages", PROBLEM, ", ".join(shown[:4]) + more + cure)
+    return PROBLEM, ", ".join(shown[:4]) + more + cure
 
 
-def check_disk() -> Finding:
+def check_disk() -> Answer:
     """Is there room for run folders and a downloaded network?"""
     free = shutil.disk_usage(ROOT).free / 1e9
     if free >= DISK_NEEDED:
-        return Finding("free disk", OK, f"{free:.0f} GB")
-    return Finding("free disk", PROBLEM, f"{free:.1f} GB; make room for {DISK_NEEDED:.0f} GB")
+        return OK, f"{free:.0f} GB"
+    return PROBLEM, f"{free:.1f} GB; make room for {DISK_NEEDED:.0f} GB"
 
 
-def check_kernel() -> Finding:
+def check_kernel() -> Answer:
     """Does a notebook kernel start and answer?"""
     from jupyter_client.manager import start_new_kernel
 
@@ -87,11 +87,11 @@ def check_kernel() -> Finding:
         client.stop_channels()
         manager.shutdown_kernel(now=True)
     if reply["content"]["status"] == "ok":
-        return Finding("notebook kernel", OK, "starts and answers")
-    return Finding("notebook kernel", PROBLEM, f"answered {reply['content']['status']}")
+        return OK, "starts and answers"
+    return PROBLEM, f"answered {reply['content']['status']}"
 
 
-def check_libraries() -> Finding:
+def check_libraries() -> Answer:
     """Can what the lessons stand on be imported?
 
     All packages can be there as pinned and yet not go together, such as a torch for CUDA beside a
@@ -99,10 +99,10 @@ def check_libraries() -> Finding:
     """
     for name in LIBRARIES:
         import_module(name)
-    return Finding("libraries", OK, f"{', '.join(LIBRARIES)} can be imported")
+    return OK, f"{', '.join(LIBRARIES)} can be imported"
 
 
-def check_course_weights() -> Finding:
+def check_course_weights() -> Answer:
     """Are the trained course networks there, whole and unchanged?"""
     card = json.loads((WEIGHTS / "model_card.json").read_text(encoding="utf-8"))
     expected = {facts["file"]: facts["sha256"] for facts in card["networks"].values()}
@@ -113,56 +113,53 @@ def check_course_weights() -> Finding:
         if hashlib.sha256(found.get(name, b"")).hexdigest() != checksum
     ]
     if not damaged:
-        return Finding("course networks", OK, f"{len(expected)} files, checksums right")
+        return OK, f"{len(expected)} files, checksums right"
     text = f"missing or changed: {', '.join(damaged)}; `git checkout data/weights` brings them back"
-    return Finding("course networks", PROBLEM, text)
+    return PROBLEM, text
 
 
-def check_threads() -> Finding:
+def check_threads() -> Answer:
     """How many threads would torch use? Lessons use one."""
     import torch
 
-    return Finding(
-        "threads", NOTE, f"torch would use {torch.get_num_threads()}; lessons set it to one"
-    )
+    return NOTE, f"torch would use {torch.get_num_threads()}; lessons set it to one"
 
 
-def check_gpu() -> Finding:
+def check_gpu() -> Answer:
     """Is there a GPU? None is needed."""
     import torch
 
     if torch.cuda.is_available():
-        return Finding("GPU", NOTE, f"{torch.cuda.get_device_name(0)} (not needed)")
-    return Finding("GPU", NOTE, "none usable by torch; the course does not need one")
+        return NOTE, f"{torch.cuda.get_device_name(0)} (not needed)"
+    return NOTE, "none usable by torch; the course does not need one"
 
 
-def check_imagenet() -> Finding:
+def check_imagenet() -> Answer:
     """Which optional ImageNet networks are already on this disk?"""
     import torch
 
     found = sorted(p.name for p in Path(torch.hub.get_dir(), "checkpoints").glob("*.pth"))
-    text = ", ".join(found) if found else "none cached; only optional cells use them"
-    return Finding("ImageNet weights", NOTE, text)
+    return NOTE, ", ".join(found) or "none cached; only optional cells use them"
 
 
-CHECKS: tuple[tuple[str, Callable[[], Finding]], ...] = (
-    ("Python", check_python),
-    ("packages", check_versions),
-    ("free disk", check_disk),
-    ("notebook kernel", check_kernel),
-    ("libraries", check_libraries),
-    ("course networks", check_course_weights),
-    ("threads", check_threads),
-    ("GPU", check_gpu),
-    ("ImageNet weights", check_imagenet),
-)
+CHECKS: dict[str, Callable[[], Answer]] = {
+    "Python": check_python,
+    "packages": check_versions,
+    "free disk": check_disk,
+    "notebook kernel": check_kernel,
+    "libraries": check_libraries,
+    "course networks": check_course_weights,
+    "threads": check_threads,
+    "GPU": check_gpu,
+    "ImageNet weights": check_imagenet,
+}
 
 
 def examine() -> Iterator[Finding]:
     """Ask every question in turn; a check that fails is itself a problem, never a crash."""
-    for name, check in CHECKS:
+    for name, check in CHECKS.items():
         try:
-            yield check()
+            yield Finding(name, *check())
         except Exception as error:
             yield Finding(name, PROBLEM, f"this check failed: {type(error).__name__}: {error}")
 
