@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from difflib import get_close_matches
+
+# Modules whose lines a warning does not name: FlashTorch's and contextlib's stand between ours.
+_OURS = ("vizhelpers.", "flashtorch.", "contextlib")
 
 
 def nearest(wrong: str, names: Iterable[str]) -> list[str]:
@@ -17,3 +21,11 @@ def did_you_mean(wrong: str, names: Iterable[str]) -> str:
     """The question at the end of a message about a wrong name; empty where nothing is like it."""
     near = nearest(wrong, names)
     return f"Did you mean {' or '.join(map(repr, near))}?" if near else ""
+
+
+def callers_level() -> int:
+    """The `stacklevel` at which a warning names the line that called this package."""
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back and frame.f_globals["__name__"].startswith(_OURS):
+        level, frame = level + 1, frame.f_back
+    return level

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vizhelpers.attribution.metrics import Array, _checked
+from vizhelpers.attribution.metrics import Array, checked
 
 Baseline = Literal["centre", "edges", "random", "whole"]
 
@@ -34,7 +34,7 @@ def baseline_maps(images: Array, kind: Baseline, *, seed: int = 0) -> Tensor:
         TypeError: `images` is neither a tensor nor an array.
         ValueError: it has another shape or values outside [0, 1], or `kind` is unknown.
     """
-    pictures = _checked("images", images, 4, "[N, C, H, W]")
+    pictures = checked("images", images, 4, "[N, C, H, W]")
     if pictures.min() < 0 or pictures.max() > 1:
         found = f"{pictures.min():.3g} to {pictures.max():.3g}"
         raise ValueError(f"images must be in [0, 1], found {found}. Use denormalize(images).")

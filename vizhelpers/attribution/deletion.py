@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Literal, get_args
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vizhelpers._utils.checks import check_model, to_model
+from vizhelpers._utils.checks import Output, check_images, select, to_model, whole
 from vizhelpers._utils.progress_bar import with_progress
-from vizhelpers.attribution.metrics import (
-    _BATCH,
-    Array,
-    _check_shape,
-    _checked,
-    _checked_maps,
-    _with_interval,
-)
+from vizhelpers.attribution.metrics import Array, check_shape, checked_maps, with_interval
+from vizhelpers.attribution.targets import as_functions, asked_for, checked_scores
 from vizhelpers.state import preserve_state
+
+Activation = Literal["softmax", "sigmoid", "none"]
+
+_BATCH = 50
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -31,11 +28,14 @@ class Curves:
         shares: float32 `[S]`, which share of the pixels was exchanged, from 0 to 1.
         deletion: float32 `[N, S]`, probability while pixels are removed from the image.
         insertion: float32 `[N, S]`, probability while pixels are put into the fill.
+        activation: What made probabilities of the model's scores; "none" if they were used as
+            they are.
     """
 
     shares: Tensor
     deletion: Tensor
     insertion: Tensor
+    activation: Activation = "softmax"
 
     @property
     def areas(self) -> tuple[Tensor, Tensor]:
@@ -44,9 +44,10 @@ class Curves:
         return deletion, torch.trapezoid(self.insertion, self.shares)
 
     def __str__(self) -> str:
-        deletion, insertion = map(_with_interval, self.areas)
+        deletion, insertion = map(with_interval, self.areas)
         count = f"{len(self.deletion)} images, {len(self.shares) - 1} steps"
-        return f"deletion {deletion}  insertion {insertion}  ({count})"
+        used = "" if self.activation == "softmax" else f", activation {self.activation}"
+        return f"deletion {deletion}  insertion {insertion}  ({count}{used})"
 
     __repr__ = __str__
 
@@ -55,11 +56,12 @@ def deletion_insertion(
     model: nn.Module,
     images: Tensor,
     maps: Array,
-    targets: int | Tensor,
+    targets: int | Sequence[int] | Tensor,
     *,
     fill: float | Tensor,
     steps: int = 16,
-    output: Callable[[Any], Tensor] | None = None,
+    output: Output | None = None,
+    activation: Activation | None = None,
 ) -> Curves:
     """Test maps on the network itself: do the pixels they call important matter to it?
 
@@ -75,38 +77,51 @@ def deletion_insertion(
 
     Args:
         model: classifier, run in eval mode and left as it was.
-        images: `[N, 3, H, W]`, normalised as the network takes them.
+        images: `[N, C, H, W]`, normalised as the network takes them.
         maps: `[N, H, W]`, 0 or more, of the images' size.
-        targets: the class whose probability is followed: one, or int64 `[N]`.
+        targets: the class whose probability is followed: one, or one for each image.
         fill: what stands where pixels are removed: images like `images`, or one number (0 is
             the mean colour of the training images). Normalised, too.
         steps: how often pixels are exchanged, an equal share each time.
         output: picks the class scores `[N, classes]` out of what the model returns, if that
             is not a tensor.
+        activation: "softmax" or "sigmoid" where the model returns logits, "none" where it
+            returns probabilities (or what is to be followed as it is). By default softmax for
+            several logits, and none for rows in [0, 1] that add up to 1.
 
     Raises:
         TypeError: the model is no module, it returns no tensor, or an argument is of a wrong
             kind.
-        ValueError: shapes do not match, there is no such class, or `steps` is below 1.
+        ValueError: shapes do not match, there is no such class, `steps` is below 1, or
+            `activation` is needed to know what the scores are.
     """
-    check_model(model)
-    if steps < 1:
+    model = check_images(model, images)
+    if whole("steps", steps) < 1:
         raise ValueError(f"steps must be 1 or more, got {steps}.")
-    inputs = _checked("images", images, 4, "[N, 3, H, W]")
-    values = _checked_maps(maps)
-    _check_shape(values, inputs[:, 0].shape)
-    order, other = _order(values), _checked_fill(fill, inputs)
-    classes = _checked_targets(targets, len(inputs))
+    if targets is None:
+        raise TypeError("targets must be the class to follow, or one for each image; got None.")
+    if activation is not None and activation not in get_args(Activation):
+        raise ValueError(f"activation is one of {get_args(Activation)}; got {activation!r}.")
+    values = checked_maps(maps)
+    check_shape(values, images[:, 0].shape)
+    images, order = images.detach().cpu(), _order(values)
+    other = _checked_fill(fill, images)
     shares = torch.linspace(0, 1, steps + 1)
     found: list[Tensor] = []
     with preserve_state(model), torch.no_grad():
         model.eval()
+        first = _scores(model, images[:_BATCH], output)
+        asked = asked_for(targets, first, len(images))
+        assert asked is not None  # there are targets
+        goals = as_functions(asked)
+        used = activation or _activation_of(first)
         for share in with_progress(shares.tolist(), "deletion and insertion"):
             exchanged = (order < round(share * order[0].numel()))[:, None]
-            for old, new in ((inputs, other), (other, inputs)):
-                mixed = torch.where(exchanged, new, old)
-                found.append(_probabilities(model, mixed, classes, output))
-    return Curves(shares, torch.stack(found[::2], dim=1), torch.stack(found[1::2], dim=1))
+            for old, new in ((images, other), (other, images)):
+                scores = _scores(model, torch.where(exchanged, new, old), output)
+                rows = zip(goals, _probabilities(scores, used), strict=True)
+                found.append(torch.stack([goal(row) for goal, row in rows]))
+    return Curves(shares, torch.stack(found[::2], 1), torch.stack(found[1::2], 1), used)
 
 
 def _order(maps: Tensor) -> Tensor:
@@ -118,41 +133,39 @@ def _order(maps: Tensor) -> Tensor:
     return strongest.argsort(dim=1).view_as(maps)
 
 
-def _probabilities(
-    model: nn.Module, images: Tensor, classes: Tensor, output: Callable[[Any], Tensor] | None
-) -> Tensor:
-    """Probability of each image's class: [N]."""
+def _scores(model: nn.Module, images: Tensor, output: Output | None) -> Tensor:
+    """What the model answers: float32 [N, classes], on the CPU."""
     found = []
-    for start in range(0, len(images), _BATCH):
-        answer = model(to_model(model, images[start : start + _BATCH]))
-        scores = answer if output is None else output(answer)
-        if not isinstance(scores, Tensor) or scores.ndim != 2:
-            got = list(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
-            cure = "Say where they are: output=lambda answer: answer['logits']"
-            raise TypeError(f"class scores must be a tensor [N, classes], got {got}. {cure}")
-        found.append(scores.float().softmax(1).cpu())
-    probabilities = torch.cat(found)
-    count, low, high = probabilities.shape[1], int(classes.min()), int(classes.max())
-    if low < 0 or high >= count:
-        raise ValueError(f"the classes are 0 to {count - 1}, but targets are {low} to {high}.")
-    return probabilities.gather(1, classes[:, None])[:, 0]
+    for some in torch.split(images, _BATCH):
+        answer = select(model(to_model(model, some.clone())), output)
+        found.append(checked_scores(answer, len(some)).float().cpu())
+    return torch.cat(found)
+
+
+def _activation_of(scores: Tensor) -> Activation:
+    """What makes probabilities of these scores, as far as the numbers tell."""
+    within = bool(((scores >= 0) & (scores <= 1)).all())
+    if within and scores.shape[1] > 1 and (scores.sum(1) - 1).abs().max() < 0.01:
+        return "none"
+    if within or scores.shape[1] == 1:
+        raise ValueError(
+            f"what the scores are cannot be told: {scores.shape[1]} for each image, from "
+            f"{scores.min():.3g} to {scores.max():.3g}. If they are probabilities, say "
+            'activation="none"; if they are logits of classes that exclude each other, '
+            'activation="softmax"; of classes that do not, or of one alone, activation="sigmoid".'
+        )
+    return "softmax"
+
+
+def _probabilities(scores: Tensor, activation: Activation) -> Tensor:
+    if activation == "softmax":
+        return scores.softmax(1)
+    return scores.sigmoid() if activation == "sigmoid" else scores
 
 
 def _checked_fill(fill: float | Tensor, images: Tensor) -> Tensor:
-    other = torch.as_tensor(fill, dtype=torch.float32).detach().cpu()
+    other = torch.as_tensor(fill, dtype=images.dtype).detach().cpu()
     if other.ndim and other.shape != images.shape:
         shapes = f"{list(images.shape)}, got {list(other.shape)}"
         raise ValueError(f"fill must be one number or images of the shape {shapes}.")
     return other.expand_as(images)
-
-
-def _checked_targets(targets: int | Tensor, count: int) -> Tensor:
-    if not isinstance(targets, int | Sequence | Tensor | np.ndarray) or isinstance(targets, str):
-        raise TypeError(f"targets must be one class or one for each image, got {targets!r}.")
-    classes = torch.as_tensor(targets).cpu()
-    if classes.is_floating_point() or classes.dtype == torch.bool:
-        raise TypeError(f"targets must be integers, got {classes.dtype}.")
-    if classes.ndim and classes.shape != (count,):
-        shapes = f"[{count}], got {list(classes.shape)}"
-        raise ValueError(f"targets must be one class or one for each image, {shapes}.")
-    return classes.long().expand(count)

@@ -2,37 +2,33 @@
 
 from __future__ import annotations
 
-import sys
 import warnings
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor
-from torch.autograd.graph import Node
+from torch.autograd.graph import Node, get_gradient_edge
 
-# What autograd calls the activations that the guided rule, which is about ReLUs, leaves alone.
-_OTHER_ACTIVATIONS = {
-    "HardtanhBackward": "ReLU6 or Hardtanh",
-    "ClampMinBackward": "clamp",
-    "ClampBackward": "clamp",
-    "LeakyReluBackward": "LeakyReLU",
-    "PreluKernelBackward": "PReLU",
-    "EluBackward": "ELU or SELU",
-    "CeluBackward": "CELU",
-    "GeluBackward": "GELU",
-    "SiluBackward": "SiLU",
-    "MishBackward": "Mish",
-    "SoftplusBackward": "Softplus",
-    "HardswishBackward": "Hardswish",
-    "HardsigmoidBackward": "Hardsigmoid",
-    "SigmoidBackward": "sigmoid",
-    "TanhBackward": "tanh",
-    "DifferentiableGraphBackward": "a scripted part, which hides what is inside",
+from vizhelpers._utils.messages import callers_level
+
+# What the guided rule, which is about ReLUs, has nothing to say to, by autograd's names: sums,
+# rearrangements, poolings, normalisations, and products of which one factor is a constant.
+_PRODUCTS = {"Addbmm", "Addmm", "Baddbmm", "Bmm", "Convolution", "Div", "Mm", "Mul", "Mv"}
+_PLAIN = {
+    *_PRODUCTS,
+    *("AdaptiveAvgPool2D", "AdaptiveMaxPool2D", "Add", "Alias", "AsStrided", "AvgPool2D", "Cat"),
+    *("Clone", "ConstantPadNd", "Copy", "CudnnBatchNorm", "CudnnConvolution", "Detach"),
+    *("Diagonal", "Expand", "Flip", "Index", "IndexSelect", "LogSoftmax"),
+    *("MaxPool2DWithIndices", "Mean", "MiopenBatchNorm", "MkldnnConvolution", "MkldnnLinear"),
+    *("NativeBatchNorm", "NativeGroupNorm", "NativeLayerNorm", "Neg", "Permute", "PixelShuffle"),
+    *("PixelUnshuffle", "ReflectionPad2D", "Relu", "Repeat", "ReplicationPad2D", "ReshapeAlias"),
+    *("Roll", "Rsub", "Select", "Slice", "Softmax", "Split", "SplitWithSizes", "Squeeze"),
+    *("Stack", "Sub", "Sum", "T", "ToCopy", "Transpose", "Unbind", "Unfold", "UnsafeSplit"),
+    *("UnsafeView", "Unsqueeze", "UpsampleBicubic2D", "UpsampleBilinear2D", "UpsampleNearest2D"),
+    "View",
 }
-
-
-# Modules whose lines a warning does not name: FlashTorch's and contextlib's stand between ours.
-_OURS = ("vizhelpers.", "flashtorch.", "contextlib")
+_IN_OTHER_WORDS = {"Hardtanh": "Hardtanh (ReLU6)", "CopySlices": "a change in place of a view"}
 
 
 class NothingToGuideWarning(UserWarning):
@@ -59,11 +55,12 @@ def guided_gradient(scores: Tensor, images: Tensor) -> Tensor:
         RuntimeError: the scores do not depend on the images, says autograd.
 
     Warns:
-        NothingToGuideWarning: there is no ReLU, so that this is the plain gradient; or there are
-            other activations, which are left as they are.
+        NothingToGuideWarning: there is no ReLU, so that this is the plain gradient; or there is
+            something else that is not linear, such as another activation or a ReLU that is
+            written in another way, and is left as it is.
     """
-    nodes = list(_records(scores))
-    relus = [node for node in nodes if node.name().startswith("ReluBackward")]
+    nodes = _between(scores, images)
+    relus = [node for node in nodes if _kind(node) == "Relu"]
     for node in relus:
         node.register_prehook(_positive_part)
     _warn_of_others(len(relus), nodes)
@@ -74,21 +71,60 @@ def _positive_part(gradients: tuple[Tensor | None, ...]) -> tuple[Tensor | None,
     return tuple(None if each is None else each.clamp(min=0) for each in gradients)
 
 
-def _records(result: Tensor) -> Iterator[Node]:
-    """Every step that autograd has recorded on the way to a result."""
-    waiting = [result.grad_fn]
-    seen = set()
+def _between(result: Tensor, start: Tensor) -> set[Node]:
+    """Every step that autograd has recorded on the way from one tensor to another."""
+    users: dict[Node | None, list[Node]] = defaultdict(list)
+    for node in _reached(
+        result.grad_fn, lambda node: [before for before, _ in node.next_functions]
+    ):
+        for before, _ in node.next_functions:
+            users[before].append(node)
+    first = get_gradient_edge(start).node if start.requires_grad else None
+    return _reached(first, lambda node: users[node])
+
+
+def _inputs(node: Node) -> list[Node | None]:
+    return [before for before, _ in node.next_functions]
+
+
+def _reached(first: Node | None, following: Callable[[Node], Iterable[Node | None]]) -> set[Node]:
+    waiting, seen = [first], set[Node]()
     while waiting:
         node = waiting.pop()
         if node is not None and node not in seen:
             seen.add(node)
-            waiting += [before for before, _ in node.next_functions]
-            yield node
+            waiting += following(node)
+    return seen
 
 
-def _warn_of_others(relus: int, nodes: list[Node]) -> None:
-    names = [node.name().rstrip("0123456789") for node in nodes]
-    others = sorted({_OTHER_ACTIVATIONS[name] for name in names if name in _OTHER_ACTIVATIONS})
+def _kind(node: Node) -> str:
+    """Such as `Relu` or `Mul`."""
+    name = node.name().removeprefix("torch::autograd::").partition("Backward")[0]
+    own = isinstance(node, torch.autograd.function.BackwardCFunction)
+    return f"the function {name}" if own else name
+
+
+def _not_linear(node: Node, nodes: set[Node]) -> str:
+    """What a step is called if it is neither a ReLU nor linear in the image, else nothing."""
+    kind = _kind(node)
+    if kind not in _PLAIN:
+        return _IN_OTHER_WORDS.get(kind, kind)
+    if kind in _PRODUCTS:
+        if sum(before in nodes for before in _inputs(node)) > 1:
+            return f"{kind} of two activations"
+        factors = (getattr(node, name, None) for name in ("_saved_self", "_saved_other"))
+        if any(isinstance(factor, Tensor) and _is_mask(factor) for factor in factors):
+            return "a mask of zeros and ones"
+    return ""
+
+
+def _is_mask(factor: Tensor) -> bool:
+    zero = factor == 0
+    return bool(zero.any() and (zero | (factor == 1)).all() and factor.numel() > 1)
+
+
+def _warn_of_others(relus: int, nodes: set[Node]) -> None:
+    others = sorted({_not_linear(node, nodes) for node in nodes} - {"", "AccumulateGrad"})
     if relus and not others:
         return
     what = (
@@ -98,11 +134,3 @@ def _warn_of_others(relus: int, nodes: list[Node]) -> None:
     )
     left = f"; left as they are: {', '.join(others)}" if others else ""
     warnings.warn(f"{what}{left}.", NothingToGuideWarning, stacklevel=callers_level())
-
-
-def callers_level() -> int:
-    """The `stacklevel` at which a warning names the line that called this package."""
-    level, frame = 1, sys._getframe(1)
-    while frame.f_back and frame.f_globals["__name__"].startswith(_OURS):
-        level, frame = level + 1, frame.f_back
-    return level

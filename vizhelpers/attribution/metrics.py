@@ -13,9 +13,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-Array: TypeAlias = Tensor | NDArray[Any]
+from vizhelpers._utils.arrays import as_numbers
 
-_BATCH, _DRAWS = 50, 2000
+Array: TypeAlias = Tensor | NDArray[Any]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -51,7 +51,7 @@ class MapScores:
         return {"pointing": self.pointing, "energy": self.energy, "iou": self.iou}
 
     def __str__(self) -> str:
-        pointing, energy, iou = map(_with_interval, self._scores().values())
+        pointing, energy, iou = map(with_interval, self._scores().values())
         count = f"{len(self.iou)} maps, {self.empty} empty"
         return f"pointing {pointing}  energy {energy}  IoU {iou}  ({count})"
 
@@ -80,8 +80,8 @@ def score_maps(maps: Array, masks: Array) -> MapScores:
         ValueError: shapes do not match, values are negative, not finite or, of masks, above 1,
             or a mask is empty, so that nothing could be found.
     """
-    values, coverage = _checked_maps(maps), _checked("masks", masks, 3, "[N, H, W]")
-    _check_shape(values, coverage.shape)
+    values, coverage = checked_maps(maps), checked("masks", masks, 3, "[N, H, W]")
+    check_shape(values, coverage.shape)
     if coverage.max() > 1:
         raise ValueError(f"masks must be in [0, 1], but the largest value is {coverage.max():.3g}.")
     inside = coverage.flatten(1) > 0.5
@@ -103,8 +103,8 @@ def _strongest_on(values: Tensor, inside: Tensor) -> Tensor:
     area = inside.sum(1, keepdim=True)
     last = values.sort(dim=1, descending=True).values.gather(1, area - 1)
     above, tied = values > last, values == last
-    room = area[:, 0] - above.sum(1)
-    return (above & inside).sum(1) + room * (tied & inside).sum(1) / tied.sum(1)
+    missing = area[:, 0] - above.sum(1)
+    return (above & inside).sum(1) + missing * (tied & inside).sum(1) / tied.sum(1)
 
 
 def interval(values: Array, level: float = 0.95) -> tuple[float, float]:
@@ -128,17 +128,27 @@ def interval(values: Array, level: float = 0.95) -> tuple[float, float]:
         ValueError: it has another shape, fewer than two values or a NaN, or `level` is not
             between 0 and 1.
     """
-    numbers = _checked("values", values, 1, "[N]").numpy()
+    from scipy.stats import bootstrap  # type: ignore[import-untyped]
+
+    numbers = checked("values", values, 1, "[N]").numpy()
     if len(numbers) < 2:
         raise ValueError(f"an interval needs two values or more, got {len(numbers)}.")
     if not 0 < level < 1:
         raise ValueError(f"level must be between 0 and 1, got {level}.")
-    chosen = np.random.default_rng(0).integers(len(numbers), size=(_DRAWS, len(numbers)))
-    low, high = np.quantile(numbers[chosen].mean(1), [(1 - level) / 2, (1 + level) / 2])
+    found = bootstrap(
+        (numbers,),
+        np.mean,
+        n_resamples=2000,
+        confidence_level=level,
+        method="percentile",
+        rng=np.random.default_rng(0),
+    )
+    low, high = found.confidence_interval
     return float(low), float(high)
 
 
-def _with_interval(values: Tensor) -> str:
+def with_interval(values: Tensor) -> str:
+    """The mean and, where there are several values, its interval, as text."""
     mean = f"{values.mean():.2f}"
     if len(values) < 2:
         return mean
@@ -146,11 +156,11 @@ def _with_interval(values: Tensor) -> str:
     return f"{mean} [{low:.2f}, {high:.2f}]"
 
 
-def _checked(name: str, value: Any, ndim: int, shape: str) -> Tensor:
+def checked(name: str, value: Any, ndim: int, shape: str) -> Tensor:
     """Return what was given as float32 on the CPU, if it has that many dimensions."""
     if not isinstance(value, Tensor | np.ndarray):
         raise TypeError(f"{name} must be a tensor or array {shape}, got {type(value).__name__}.")
-    tensor = torch.as_tensor(value).detach().cpu().float()
+    tensor = torch.from_numpy(as_numbers(value))
     if tensor.ndim != ndim or tensor.numel() == 0:
         raise ValueError(f"{name} must have the shape {shape}, got {list(tensor.shape)}.")
     if not tensor.isfinite().all():
@@ -158,15 +168,17 @@ def _checked(name: str, value: Any, ndim: int, shape: str) -> Tensor:
     return tensor
 
 
-def _checked_maps(maps: Array) -> Tensor:
-    values = _checked("maps", maps, 3, "[N, H, W]")
+def checked_maps(maps: Array) -> Tensor:
+    """Return maps as float32 [N, H, W], if nothing is negative."""
+    values = checked("maps", maps, 3, "[N, H, W]")
     if values.min() < 0:
         cure = "maps.clamp(min=0) ignores what is negative, maps.abs() counts it as important."
         raise ValueError(f"maps must be 0 or more, but go down to {values.min():.3g}. {cure}")
     return values
 
 
-def _check_shape(maps: Tensor, shape: torch.Size) -> None:
+def check_shape(maps: Tensor, shape: torch.Size) -> None:
+    """Refuse maps of another size than what they are compared with."""
     if maps.shape != shape:
         resize = f"F.interpolate(maps[:, None], {tuple(shape[1:])}, mode='bilinear')[:, 0]"
         cure = f" Resize them: {resize}" if len(maps) == shape[0] else ""

@@ -9,15 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from vizhelpers._utils.checks import Output, check_images, select, to_model, whole
+from vizhelpers._utils.checks import Output, check_images, to_model, whole
 from vizhelpers._utils.progress_bar import with_progress
 from vizhelpers.attribution.guided import guided_gradient
-from vizhelpers.attribution.targets import Scores, Target, as_functions, asked_for, check_method
+from vizhelpers.attribution.methods import SALIENCY as METHODS
+from vizhelpers.attribution.methods import check_method
+from vizhelpers.attribution.targets import Scores, Target, as_functions, asked_for
 from vizhelpers.hooks import differentiable
 
 Score = Callable[[Tensor], Tensor]
@@ -26,33 +27,6 @@ Explain = Callable[[Score, Tensor, Tensor], Tensor]
 
 _BATCH = 16
 
-
-class Method(NamedTuple):
-    """What one saliency method does, for tables.
-
-    Attributes:
-        idea: How the map is made, in a few words.
-        adds_up: Whether the values are shares of the score, so that those of a pixel's channels
-            add up to the pixel's share; otherwise they say how sensitive the score is.
-        paper: Where it was published.
-    """
-
-    idea: str
-    adds_up: bool
-    paper: str
-
-
-METHODS = {
-    "Gradient": Method("change of the score with each value", False, "arXiv:1312.6034"),
-    "GuidedBackprop": Method("the same, positive parts only at ReLUs", False, "arXiv:1412.6806"),
-    "SmoothGrad": Method("mean gradient of noisy copies", False, "arXiv:1706.03825"),
-    "GradientXInput": Method("gradient times input", True, "arXiv:1605.01713"),
-    "IntegratedGradients": Method(
-        "mean gradient on the way from a baseline, times the way", True, "arXiv:1703.01365"
-    ),
-    "Occlusion": Method("loss of score with a patch covered", True, "arXiv:1311.2901"),
-}
-"""The methods that the course compares, by name."""
 
 # Names that other libraries and papers use.
 _ALSO = {"Saliency": "Gradient", "InputXGradient": "GradientXInput", "NoiseTunnel": "SmoothGrad"}
@@ -142,17 +116,22 @@ def saliency_maps(
         torch.Size([4, 128, 128])
     """
     model = check_images(model, images)
-    method = _known(method)
+    method = _ALSO.get(str(method), method)
+    check_method(method, METHODS)
     inputs = images.detach()
     base = _baseline(baseline, inputs)
+    whole("seed", seed)
     _check_options(samples=samples, steps=steps, window=window, stride=stride, noise=noise)
     if method == "Occlusion":
         _check_patch(inputs, window=window, stride=stride)
     with differentiable(model):
         counted = Scores(model, output)
         with torch.no_grad():
-            asked, goals = _goals(counted, inputs, targets)
-        counted.forward_images = 0
+            asked = asked_for(targets, counted(inputs[:1]), len(inputs))
+            if asked is None:
+                batches = torch.split(inputs, _BATCH)
+                asked = torch.cat([counted(batch).argmax(1).cpu() for batch in batches])
+        goals, counted.forward_images = as_functions(asked), 0
         ways: dict[str, Explain] = {
             "Gradient": _gradient,
             "GuidedBackprop": _guided,
@@ -178,21 +157,9 @@ def saliency_maps(
     )
 
 
-def _goals(
-    model: Scores, images: Tensor, targets: Any
-) -> tuple[Tensor | tuple[Target, ...], list[Target]]:
-    """The targets as they are reported, and as functions from an image's scores to a number."""
-    one = to_model(model.model, images[:1]).clone()
-    asked = asked_for(targets, select(model.model(one), model.output), len(images))
-    if asked is None:
-        batches = (to_model(model.model, batch) for batch in torch.split(images, _BATCH))
-        asked = torch.cat([model(batch).argmax(1).cpu() for batch in batches])
-    return asked, as_functions(asked)
-
-
 def _scores_of(model: Scores, goals: list[Target], images: Tensor) -> Tensor:
     """The score of every image: `[N]`; of one image there may be any number of variants."""
-    scores = model(to_model(model.model, images))  # captum's noise is always float32
+    scores = model(images)
     if images.requires_grad and not scores.requires_grad:
         raise ValueError(
             "the score does not depend on the image: on the way through the model it is detached, "
@@ -268,14 +235,6 @@ def _occlusion(
 
 
 # -- what was asked for ------------------------------------------------------------------------
-
-
-def _known(method: str) -> str:
-    if not isinstance(method, str):
-        raise TypeError(f"method is the name of one, such as 'Gradient'; got {method!r}.")
-    name = _ALSO.get(method, method)
-    check_method(name, METHODS)
-    return name
 
 
 def _baseline(baseline: float | Tensor, images: Tensor) -> Tensor:

@@ -6,20 +6,19 @@ network has learned at all?
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from vizhelpers._utils.checks import check_model
+from vizhelpers._utils.checks import check_hookable
+from vizhelpers.attribution.metrics import Array, checked
 from vizhelpers.state import preserve_state
-
-Array: TypeAlias = Tensor | NDArray[Any]
 
 
 @contextmanager
@@ -35,9 +34,10 @@ def randomize_from_top(model: nn.Module, *, seed: int = 0) -> Iterator[Iterator[
         ...         print(name, rank_correlation(before, maps_of(model)).nanmean())
 
     A step is one layer with weights of its own, such as a convolution or a BatchNorm, which
-    also forgets its running statistics; its `reset_parameters` says how they are drawn. Where
-    a layer has none (the position embedding of a ViT), they become normal numbers with the
-    mean and the standard deviation that they have. The order is the reverse of that in which
+    also forgets its running statistics; its `reset_parameters` says how they are drawn. What
+    that does not change (the position embedding of a ViT; a weight under weight or spectral
+    norm or pruning) becomes normal numbers with the mean and the standard deviation that it
+    has. The order is the reverse of that in which
     layers were declared, which is nearly always that in which they run.
 
     Args:
@@ -52,10 +52,10 @@ def randomize_from_top(model: nn.Module, *, seed: int = 0) -> Iterator[Iterator[
         TypeError: the model is no module.
         ValueError: it has no weights.
     """
-    check_model(model)
-    if any(map(is_lazy, model.parameters())):
-        raise ValueError("some layers do not know their shape yet: run the model once before.")
+    check_hookable(model)
     layers = [(name, layer) for name, layer in model.named_modules() if _has_learned(layer)]
+    if any(is_lazy(weight) for _, layer in layers for weight in layer._parameters.values()):
+        raise ValueError("some layers do not know their shape yet: run the model once before.")
     if not layers:
         raise ValueError(f"{type(model).__name__} has no weights that could be drawn anew.")
     with preserve_state(model, weights=True), closing(_steps(layers[::-1], seed)) as steps:
@@ -63,8 +63,9 @@ def randomize_from_top(model: nn.Module, *, seed: int = 0) -> Iterator[Iterator[
 
 
 def _has_learned(layer: nn.Module) -> bool:
+    # Not parameters(): a model may override that.
     statistics = getattr(layer, "running_mean", None) is not None
-    return statistics or any(True for _ in layer.parameters(recurse=False))
+    return statistics or any(weight is not None for weight in layer._parameters.values())
 
 
 def _steps(layers: list[tuple[str, nn.Module]], seed: int) -> Generator[str, None, None]:
@@ -78,17 +79,44 @@ def _steps(layers: list[tuple[str, nn.Module]], seed: int) -> Generator[str, Non
 
 
 def _draw_anew(layer: nn.Module) -> None:
-    weights = list(layer.parameters(recurse=False))
-    memories = [weight.data for weight in weights]
-    for weight in weights:  # drawn on the CPU, where they come out the same for every device
-        weight.data = weight.data.cpu()
-    if callable(reset := getattr(layer, "reset_parameters", None)):
+    """Replace a layer's own numbers, through `.data`, of which autograd takes no notice.
+
+    So a backward pass through what was computed before still works. They are drawn in a twin, on
+    the CPU, where they come out the same for every device.
+    """
+    # All that it holds, also a `weight` that is no parameter, because it is made of others.
+    twin = object.__new__(type(layer))
+    vars(twin).update({name: _cpu_copy(value) for name, value in vars(layer).items()})
+    new: dict[str, Any] = vars(twin)
+    for tensors in ("_parameters", "_buffers"):
+        new[tensors] = {name: _cpu_copy(tensor) for name, tensor in new[tensors].items()}
+    if callable(reset := getattr(twin, "reset_parameters", None)):
         reset()
-    else:
-        for weight in weights:
-            weight.normal_(float(weight.mean()), float(weight.std(correction=0)))
-    for weight, memory in zip(weights, memories, strict=True):
-        weight.data = memory.copy_(weight.data)
+    for name, weight in layer._parameters.items():
+        if weight is not None:
+            weight.data.copy_(_changed(new["_parameters"][name], weight))
+    for name, buffer in layer._buffers.items():
+        if buffer is not None and not torch.equal(new["_buffers"][name], buffer.cpu()):
+            buffer.data.copy_(new["_buffers"][name])
+
+
+def _cpu_copy(value: Any) -> Any:
+    if not isinstance(value, Tensor):
+        return value
+    copied = value.detach().to("cpu", copy=True)
+    return nn.Parameter(copied, value.requires_grad) if isinstance(value, nn.Parameter) else copied
+
+
+def _changed(new: Tensor, old: Tensor) -> Tensor:
+    """The new numbers; where the layer left the old ones alone, others of the same spread.
+
+    It does so where `weight` is made of other parameters (weight or spectral norm, pruning), or
+    where it does not know how to draw them.
+    """
+    spread = float(new.std(correction=0))
+    if spread == 0 or not torch.equal(new, old.cpu()):
+        return new
+    return torch.empty_like(new).normal_(float(new.mean()), spread)
 
 
 def rank_correlation(maps_a: Array, maps_b: Array) -> Tensor:
@@ -107,23 +135,17 @@ def rank_correlation(maps_a: Array, maps_b: Array) -> Tensor:
 
     Raises:
         TypeError: one of the two is neither a tensor nor an array.
-        ValueError: they are no maps of the same shape, or there are NaN among the values.
+        ValueError: they are no maps of the same shape, or there are NaN or infinite values.
     """
-    first, second = _ranks("maps_a", maps_a), _ranks("maps_b", maps_b)
-    if first.shape != second.shape:
+    from scipy.stats import ConstantInputWarning, spearmanr  # type: ignore[import-untyped]
+
+    first, second = (
+        checked(name, maps, 3, "[N, H, W]").flatten(1)
+        for name, maps in (("maps_a", maps_a), ("maps_b", maps_b))
+    )
+    if np.shape(maps_a) != np.shape(maps_b):
         raise ValueError(f"maps_a is {list(np.shape(maps_a))}, maps_b {list(np.shape(maps_b))}.")
-    lengths = first.norm(dim=1) * second.norm(dim=1)
-    return ((first * second).sum(1) / lengths).float()
-
-
-def _ranks(name: str, maps: Array) -> Tensor:
-    """Return the rank of every pixel in its map, less the mean: float64 [N, H * W]."""
-    from scipy.stats import rankdata  # type: ignore[import-untyped]
-
-    if not isinstance(maps, Tensor | np.ndarray):
-        raise TypeError(f"{name} must be a tensor or array, got {type(maps).__name__}.")
-    values = torch.as_tensor(maps).detach().cpu()
-    if values.ndim != 3 or values.numel() == 0 or values.isnan().any():
-        raise ValueError(f"{name} must be [N, H, W] without NaN, got {list(values.shape)}.")
-    ranks = torch.from_numpy(rankdata(values.flatten(1).double().numpy(), axis=1))
-    return ranks - ranks.mean(dim=1, keepdim=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConstantInputWarning)  # the result is NaN
+        found = [spearmanr(a, b).statistic for a, b in zip(first, second, strict=True)]
+    return torch.tensor(found, dtype=torch.float32)

@@ -5,8 +5,7 @@ Checks what was asked for and counts forward and backward passes; `cam` and `sal
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from difflib import get_close_matches
+from collections.abc import Callable
 from functools import partial
 from operator import index, itemgetter
 from typing import Any
@@ -14,11 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vizhelpers._utils.checks import (
-    Output,
-    select,
-    what_it_holds,
-)
+from vizhelpers._utils.checks import Output, is_float, select, to_model, what_it_holds
 
 Target = Callable[[Tensor], Tensor]
 
@@ -30,27 +25,53 @@ class Scores(nn.Module):
         super().__init__()
         self.model, self.output = model, output
         self.forward_images = self.backward_images = 0
+        # pytorch-grad-cam asks the first parameter for the device; a model may have none.
+        self.place = nn.Parameter(to_model(model, torch.empty(0)), requires_grad=False)
 
-    def forward(self, images: Tensor) -> Any:
-        """What the model answers: the class scores, if they are one tensor."""
+    def forward(self, images: Tensor) -> Tensor:
+        """The class scores in what the model answers."""
         self.forward_images += len(images)
-        # A copy: the model may write into its input, which for FullGrad is a leaf.
-        scores = select(self.model(images.clone()), self.output)
+        # A copy: the model may write into its input, which for FullGrad is a leaf. And captum's
+        # noise and ScoreCAM's images are always float32.
+        answer = self.model(to_model(self.model, images.clone()))
+        scores = as_float(checked_scores(select(answer, self.output), len(images)))
         if scores.requires_grad:
-            scores.register_hook(self._count)
+            scores.register_hook(self._count)  # type: ignore[no-untyped-call]
         return scores
 
     def _count(self, gradient: Tensor) -> None:
         self.backward_images += len(gradient)
 
 
-def asked_for(targets: Any, scores: Any, count: int) -> Tensor | tuple[Target, ...] | None:
-    """The targets, one for each image; None for the predictions."""
-    if not isinstance(scores, Tensor):
+def checked_scores(scores: Any, count: int) -> Tensor:
+    """What a model answers, if that is one tensor with a row for each of so many images."""
+    if not is_float(scores):
+        kind = scores.dtype if isinstance(scores, Tensor) else type(scores).__name__
         raise TypeError(
-            f"the model returns {type(scores).__name__}, not a tensor of scores. "
+            f"the model returns {kind}, not a tensor of scores. "
             f"{what_it_holds(scores, 'are the scores')}"
         )
+    if not scores.ndim or len(scores) != count:
+        raise ValueError(
+            f"for {count} images the model returns scores of the shape {list(scores.shape)}: the "
+            "first dimension must be the number of images. output= can bring it there."
+        )
+    return scores
+
+
+def as_float(tensor: Tensor) -> Tensor:
+    """float32 where it is less exact, for NumPy, which knows no bfloat16."""
+    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
+
+
+def asked_for(targets: Any, scores: Tensor, count: int) -> Tensor | tuple[Target, ...] | None:
+    """The targets, one for each image; None for the predictions.
+
+    Args:
+        targets: What the caller gave.
+        scores: What the model answers to some image.
+        count: How many images there are.
+    """
     values = targets.tolist() if hasattr(targets, "tolist") else targets
     items = list(values) if isinstance(values, list | tuple | range) else [values] * count
     if len(items) != count:
@@ -60,10 +81,10 @@ def asked_for(targets: Any, scores: Any, count: int) -> Tensor | tuple[Target, .
         )
     if items and all(callable(item) for item in items):
         return tuple(items)
-    if scores.ndim != 2:
+    if scores.ndim != 2 or not scores.numel():
         raise ValueError(
-            f"the scores of one image have the shape {list(scores.shape)}, not [1, classes]: no "
-            "class can be taken from them. Use a function from an image's scores to a number."
+            f"the scores have the shape {list(scores.shape)}, not [N, classes]: no class can be "
+            "taken from them. Use a function from an image's scores to a number."
         )
     if values is None:
         return None
@@ -82,15 +103,6 @@ def as_functions(asked: Tensor | tuple[Target, ...]) -> list[Target]:
     """What `asked_for` returns, as functions from an image's scores to a number."""
     each = map(itemgetter, asked.tolist()) if isinstance(asked, Tensor) else asked
     return [partial(one_number, target) for target in each]
-
-
-def check_method(method: str, methods: Iterable[str]) -> None:
-    """Refuse a method's name that is none of these."""
-    names = list(methods)
-    if method not in names:
-        near = get_close_matches(method, names, n=1, cutoff=0.4)
-        hint = f"Did you mean {near[0]!r}? " if near else ""
-        raise ValueError(f"no method {method!r}. {hint}There is {', '.join(names)}.")
 
 
 def one_number(target: Target, scores: Tensor) -> Tensor:

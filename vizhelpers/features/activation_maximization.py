@@ -7,7 +7,10 @@ measures the same number on real images; their strongest patches are found in `p
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, get_args
 
 import torch
@@ -15,14 +18,16 @@ from torch import Tensor, nn
 
 from vizhelpers._utils.checks import (
     Output,
+    check_hookable,
     check_images,
-    check_model,
     is_float,
     select,
     to_model,
     what_it_holds,
     whole,
 )
+from vizhelpers._utils.layouts import channels_last, fits
+from vizhelpers._utils.messages import callers_level
 from vizhelpers._utils.progress_bar import with_progress
 from vizhelpers.hooks import cut_off_after
 from vizhelpers.images import IMAGENET_MEAN, IMAGENET_STD, normalize
@@ -38,6 +43,18 @@ _STEPS_BETWEEN_BLURS = 4
 _SPECTRUM_NOISE, _PIXEL_NOISE = 0.01, 0.1
 
 
+@dataclass(frozen=True)
+class _State:
+    """What one step leaves to the next. Replaced as a whole: half a step is never made."""
+
+    values: Tensor  # what makes the pictures
+    mean: Tensor  # of the gradients, and of their squares: Adam's
+    square: Tensor
+    random: Tensor  # where the random numbers are
+    history: tuple[Tensor, ...] = ()
+    silent: tuple[int, ...] = ()
+
+
 class ActivationAscent:
     """Pictures on their way to what some channels respond to; `maximize_activation` makes it.
 
@@ -51,56 +68,35 @@ class ActivationAscent:
 
     def __init__(
         self,
-        model: nn.Module,
-        layer: str | nn.Module,
-        channels: int | Iterable[int],
+        goal: _Goal,
+        channels: tuple[int, ...],
+        canvas: _Canvas,
+        start: Tensor,
         *,
-        shape: Sequence[int] = (3, 128, 128),
-        start: Tensor | None = None,
-        objective: Objective = "channel",
-        fourier: bool = True,
-        jitter: int = 4,
-        blur: float = 0.5,
-        decay: float = 0.0,
-        lr: float = 0.05,
-        mean: Sequence[float] = IMAGENET_MEAN,
-        std: Sequence[float] = IMAGENET_STD,
-        output: Output | None = None,
-        seed: int = 0,
+        change: _Change,
+        random: torch.Generator,
     ) -> None:
-        self._model, self.layer = _found(model, layer)
-        _check_options(objective, jitter=jitter, blur=blur, decay=decay, lr=lr)
-        self._jitter, self._blur, self._decay = jitter, blur, decay
-        self._objective, self._output, self._mean, self._std = objective, output, mean, std
-        # Drawn on the CPU, so that every device gets the same numbers.
-        self._random = torch.Generator().manual_seed(whole("seed", seed))
-        wanted = _whole_numbers(channels)
-        # The caller may be in inference mode, whose tensors autograd refuses.
-        with torch.inference_mode(False), torch.no_grad():
-            first = _first_picture(shape, start, fourier, self._random)
-            _check_mean(first.size, mean, std)
-            first = first.repeated(1, next(self._model.parameters(), first.values))
-            with cut_off_after(self._model, self.layer) as run:
-                values = self._measure(run, first.images())[0].detach()
-            self.channels = _within(wanted, len(values), self.layer)
-            self._picture = first.repeated(len(self.channels), first.values)
-            self._optimizer = _Adam(self._picture.values, lr)
-        self._measured: Tensor | None = values[list(self.channels)].cpu()
-        self._history: list[Tensor] = []
+        self.layer, self.channels = goal.layer, channels
+        self._goal, self._canvas, self._change, self._random = goal, canvas, change, random
+        values = start.repeat(len(channels), *[1] * (start.ndim - 1))
+        zeros = torch.zeros_like(values)
+        self._state = _State(values, zeros, zeros, random.get_state())
+        self._measured: tuple[_State, Tensor] | None = None
 
     @property
     def images(self) -> Tensor:
         """The pictures as they are now: float32 `[K, C, H, W]` in [0, 1], on the CPU."""
         with torch.inference_mode(False), torch.no_grad():
-            return self._picture.images().cpu()
+            return self._canvas.images(self._state.values).cpu()
 
     @property
     def activations(self) -> Tensor:
         """What the pictures reach as they are now, not shifted: float32 `[K]`."""
-        if self._measured is None:  # the last run was interrupted
-            with cut_off_after(self._model, self.layer) as run:
-                self._measured = self._reached(run)
-        return self._measured
+        if self._measured is None or self._measured[0] is not self._state:
+            with cut_off_after(self._goal.model, self.layer) as run:
+                self._measure(run)
+        assert self._measured
+        return self._measured[1]
 
     @property
     def history(self) -> Tensor:
@@ -108,12 +104,30 @@ class ActivationAscent:
 
         With jitter this is measured on the shifted pictures.
         """
-        return torch.stack(self._history) if self._history else torch.zeros(0, len(self.channels))
+        none = torch.zeros(0, len(self.channels))
+        return torch.stack(self._state.history) if self.steps else none
 
     @property
     def steps(self) -> int:
         """How many steps have been made."""
-        return len(self._history)
+        return len(self._state.history)
+
+    @property
+    def silent(self) -> tuple[int, ...]:
+        """The channels that no pixel has moved in any step: their pictures are as at the start."""
+        return self._state.silent
+
+    @property
+    def note(self) -> str:
+        """What is to be known about silent channels, in a sentence or two; empty without any."""
+        if not self.silent:
+            return ""
+        which = "channel" if len(self.silent) == 1 else "channels"
+        return (
+            f"no pixel changes the value of {which} {', '.join(map(str, self.silent))} of "
+            f"{self._goal.source}: what is shown is still the picture that was begun with. Take "
+            "the layer before the ReLU, or as start= an image that drives it."
+        )
 
     def __repr__(self) -> str:
         few = ", ".join(map(str, self.channels))
@@ -134,56 +148,68 @@ class ActivationAscent:
                 the picture.
             ValueError: `steps` is negative; or what the layer returns, or its gradient, is not
                 finite.
+
+        Warns:
+            UserWarning: In the first run, no pixel could move a channel; see `silent`.
         """
         if whole("steps", steps) < 0:
             raise ValueError(f"steps must be 0 or more, got {steps}.")
         if not steps:
             return
-        turns = range(steps)
-        with cut_off_after(self._model, self.layer) as run:
-            self._measured = None
+        turns, first = range(steps), not self.steps
+        with cut_off_after(self._goal.model, self.layer) as run:
             for _ in with_progress(turns, self.layer or "output") if progress else turns:
-                self._step(run)
-            self._measured = self._reached(run)
+                self._state = self._step(run, self._state)
+            self._measure(run)
+        if first and self.note:
+            warnings.warn(self.note, stacklevel=callers_level())
 
-    def _step(self, run: Run) -> None:
-        picture = self._picture
+    def _step(self, run: Run, state: _State) -> _State:
+        change, values = self._change, state.values
         # Before a step, not after it: so the last four steps have their full sharpness.
-        if self._blur and self.steps and self.steps % _STEPS_BETWEEN_BLURS == 0:
-            picture.blur(self._blur)
-        images = picture.images()
-        if self._jitter:
-            shift = torch.randint(-self._jitter, self._jitter + 1, (2,), generator=self._random)
+        if change.blur and self.steps and self.steps % _STEPS_BETWEEN_BLURS == 0:
+            values = self._canvas.blurred(values, change.blur)
+        values = values.clone().requires_grad_()
+        images = self._canvas.images(values)
+        if change.jitter:
+            self._random.set_state(state.random)
+            shift = torch.randint(-change.jitter, change.jitter + 1, (2,), generator=self._random)
             images = images.roll(shift.tolist(), dims=(2, 3))
-        values = self._own(self._measure(run, images))
-        self._optimizer.step(self._uphill(values))
-        if self._decay:
-            picture.shrink(1 - self._decay)
-        self._history.append(values.detach().cpu())
+        reached = self._own(self._goal.measure(run, images))
+        gradient = self._gradient(reached, values)
+        moved = gradient.flatten(1).any(1).tolist()
+        before = state.silent if self.steps else self.channels
+        here = zip(self.channels, moved, strict=True)
+        silent = tuple(c for c, has_moved in here if not has_moved and c in before)
+        # Adam uphill (Kingma and Ba, 2015, arXiv:1412.6980). PyTorch's own loads its compiler.
+        count = self.steps + 1
+        mean = state.mean.lerp(gradient, 1 - 0.9)
+        square = (0.999 * state.square).addcmul(gradient, gradient, value=1 - 0.999)
+        size = (square / (1 - 0.999**count)).sqrt() + 1e-8
+        values = values.detach().addcdiv(mean, size, value=change.lr / (1 - 0.9**count))
+        history = (*state.history, reached.detach().cpu())
+        random = self._random.get_state()
+        return _State(values * (1 - change.decay), mean, square, random, history, silent)
 
-    def _uphill(self, values: Tensor) -> Tensor:
-        """The gradient of the values with respect to what makes the pictures."""
-        layer = repr(self.layer) if self.layer else "the model"
-        if not values.requires_grad:
+    def _gradient(self, reached: Tensor, values: Tensor) -> Tensor:
+        """Of what was reached, with respect to what makes the pictures."""
+        if not reached.requires_grad:
             raise TypeError(
-                f"no gradient leads from what {layer} returns back to the picture: there is a "
-                "detach(), torch.no_grad() or argmax() on the way."
+                f"no gradient leads from what {self._goal.source} returns back to the picture: "
+                "there is a detach(), torch.no_grad() or argmax() on the way."
             )
-        (gradient,) = torch.autograd.grad(values.sum(), self._picture.values)
-        if not (values.isfinite().all() and gradient.isfinite().all()):
+        (gradient,) = torch.autograd.grad(reached.sum(), values)
+        if not (reached.isfinite().all() and gradient.isfinite().all()):
             raise ValueError(
-                f"after {self.steps} steps, {layer} returns numbers that are not finite (NaN or "
-                "infinity), or its gradient is not."
+                f"after {self.steps} steps, {self._goal.source} returns numbers that are not "
+                "finite (NaN or infinity), or its gradient is not."
             )
         return gradient
 
-    def _measure(self, run: Run, images: Tensor) -> Tensor:
-        given = to_model(self._model, normalize(images, self._mean, self._std))
-        return _means(run(given), len(images), self.layer, self._objective, self._output)
-
-    def _reached(self, run: Run) -> Tensor:
+    def _measure(self, run: Run) -> None:
         with torch.no_grad():
-            return self._own(self._measure(run, self._picture.images())).cpu()
+            values = self._goal.measure(run, self._canvas.images(self._state.values))
+            self._measured = self._state, self._own(values).cpu()
 
     def _own(self, values: Tensor) -> Tensor:
         """Of each picture the value of the channel that it is made for."""
@@ -218,7 +244,8 @@ def maximize_activation(
     nothing in it is changed, nor are the global random numbers.
 
     A channel that no pixel can move, such as one that is silent everywhere behind a ReLU, keeps
-    the picture it started with. Ask for the layer before the ReLU instead.
+    the picture it started with; a warning says so, and `silent` names it. Ask for the layer
+    before the ReLU instead.
 
     Args:
         model: A network that takes one batch of images; they are made on its device.
@@ -265,23 +292,23 @@ def maximize_activation(
         >>> show_mosaic(ascent.images)
         >>> ascent.activations / channel_means(model, "features.8", images).amax(0)[[40, 5]]
     """
-    ascent = ActivationAscent(
-        model,
-        layer,
-        channels,
-        shape=shape,
-        start=start,
-        objective=objective,
-        fourier=fourier,
-        jitter=jitter,
-        blur=blur,
-        decay=decay,
-        lr=lr,
-        mean=mean,
-        std=std,
-        output=output,
-        seed=seed,
-    )
+    model, name = _found(model, layer)
+    goal = _Goal(model, name, objective, output, partial(normalize, mean=mean, std=std))
+    change = _Change(jitter, blur, decay, lr)
+    wanted = _integers(channels)
+    # Drawn on the CPU, so that every device gets the same numbers.
+    random = torch.Generator().manual_seed(whole("seed", seed))
+    # The caller may be in inference mode, whose tensors autograd refuses.
+    with torch.inference_mode(False), torch.no_grad():
+        size = _checked_shape(shape) if start is None else _checked_start(start)
+        _check_mean(size[0], mean, std)
+        canvas = _Canvas(size, fourier, to_model(model, torch.empty(0)).device)
+        values = canvas.noise(random) if start is None else canvas.values_of(start)
+        with cut_off_after(model, name) as run:
+            count = goal.measure(run, canvas.images(values)).shape[1]
+    if wrong := [channel for channel in wanted if not 0 <= channel < count]:
+        raise ValueError(f"{goal.source} has channels 0 to {count - 1}, there is no {wrong[0]}.")
+    ascent = ActivationAscent(goal, tuple(wanted), canvas, values, change=change, random=random)
     ascent.run(steps)
     return ascent
 
@@ -318,135 +345,144 @@ def channel_means(
             batch; the layer returns another shape; an option is out of range.
     """
     model, name = _found(model, layer)
-    _check_options(objective)
     check_images(model, images)
     if whole("batch_size", batch_size) < 1:
         raise ValueError(f"batch_size must be 1 or more, got {batch_size}.")
-    parts = []
+    goal = _Goal(model, name, objective, output)
     with cut_off_after(model, name) as run, torch.no_grad():
-        for batch in with_progress(torch.split(images, batch_size), name or "output"):
-            # A copy: the model may write into its input.
-            answer = run(to_model(model, batch.clone()))
-            parts.append(_means(answer, len(batch), name, objective, output).cpu())
-    return torch.cat(parts)
+        batches = with_progress(torch.split(images, batch_size), name or "output")
+        return torch.cat([goal.measure(run, batch).cpu() for batch in batches])
 
 
-def _means(
-    answer: Any, count: int, layer: str, objective: Objective, output: Output | None
-) -> Tensor:
-    """The objective for every image and channel: float32 [N, C]."""
-    maps = select(answer, output)
-    source = "what output= makes of it" if output else repr(layer) if layer else "the model"
-    if not is_float(maps):
-        raise TypeError(_no_tensor(maps, source))
-    if maps.ndim not in (2, 3, 4) or len(maps) != count:
-        raise ValueError(
-            f"for {count} images, {source} is or returns {list(maps.shape)}; this needs maps "
-            "[N, C, H, W], vectors [N, C] or tokens [N, T, C]."
-        )
-    maps = maps.movedim(-1, 1) if maps.ndim == 3 else maps
-    if objective == "neuron":
-        return maps[(..., *(side // 2 for side in maps.shape[2:]))].float()
-    return maps.flatten(2).mean(2).float() if maps.ndim > 2 else maps.float()
+@dataclass(frozen=True)
+class _Goal:
+    """What is to grow: a number for each channel of what a layer returns."""
+
+    model: nn.Module
+    layer: str
+    objective: Objective
+    output: Output | None
+    prepare: Callable[[Tensor], Tensor] = Tensor.clone  # the model may write into its input
+
+    def __post_init__(self) -> None:
+        if self.objective not in get_args(Objective):
+            raise ValueError(f"objective must be 'channel' or 'neuron', got {self.objective!r}.")
+
+    @property
+    def source(self) -> str:
+        """The layer, in messages."""
+        return repr(self.layer) if self.layer else "the model"
+
+    def measure(self, run: Run, images: Tensor) -> Tensor:
+        """The objective for every image and channel: float32 [N, C]."""
+        maps = select(run(to_model(self.model, self.prepare(images))), self.output)
+        source = "what output= makes of it" if self.output else self.source
+        if not is_float(maps):
+            kind = maps.dtype if isinstance(maps, Tensor) else type(maps).__name__
+            holds = what_it_holds(maps, "it is")
+            raise TypeError(f"{source} is or returns {kind}, not one tensor of floats. {holds}")
+        if maps.ndim not in (2, 3, 4) or len(maps) != len(images):
+            raise ValueError(
+                f"for {len(images)} images, {source} is or returns {list(maps.shape)}; this needs "
+                "maps [N, C, H, W], vectors [N, C] or tokens [N, T, C]."
+            )
+        if maps.ndim == 3 or (maps.ndim == 4 and not self.output and self._last(maps, images)):
+            maps = maps.movedim(-1, 1)
+        if self.objective == "neuron":
+            return maps[(..., *(side // 2 for side in maps.shape[2:]))].float()
+        return maps.flatten(2).mean(2).float() if maps.ndim > 2 else maps.float()
+
+    def _last(self, maps: Tensor, images: Tensor) -> bool:
+        """Whether maps have their channels last."""
+        last = channels_last(get_layer(self.model, self.layer), maps)
+        first_fits, last_fits = (fits(maps.shape[i : i + 2], images.shape[2:]) for i in (2, 1))
+        if last is None and last_fits and not first_fits:
+            raise ValueError(
+                f"{self.source} returns {list(maps.shape)}: the channels may come first or last. "
+                "Say output=lambda out: out.movedim(-1, 1) if last, output=lambda out: out if "
+                "first."
+            )
+        return bool(last)
 
 
-def _no_tensor(value: Any, source: str) -> str:
-    if isinstance(value, Tensor):
-        return f"{source} is or returns a tensor of {value.dtype}, which has no gradient."
-    holds = what_it_holds(value, "it is")
-    return f"{source} is or returns {type(value).__name__}, not one tensor. {holds}"
+@dataclass(frozen=True)
+class _Change:
+    """What happens to the pictures in a step."""
+
+    jitter: int
+    blur: float
+    decay: float
+    lr: float
+
+    def __post_init__(self) -> None:
+        if whole("jitter", self.jitter) < 0:
+            raise ValueError(f"jitter must be 0 pixels or more, got {self.jitter}.")
+        if not 0 <= self.blur < math.inf:
+            raise ValueError(f"blur must be 0 pixels or more, got {self.blur}.")
+        if not 0 <= self.decay < 1:
+            raise ValueError(f"decay must be a share from 0 to below 1, got {self.decay}.")
+        if not 0 < self.lr < math.inf:
+            raise ValueError(f"lr must be above 0, got {self.lr}.")
 
 
-class _Picture:
-    """Pictures in [0, 1] made from numbers without bounds: pixels, or a spectrum."""
+class _Canvas:
+    """How numbers without bounds, pixels or a spectrum, become pictures in [0, 1]."""
 
-    def __init__(self, values: Tensor, size: tuple[int, ...], fourier: bool) -> None:
-        self.values, self.size, self.fourier = values, size, fourier
-        height, width = size[1:]
-        rows = torch.fft.fftfreq(height)[:, None]
-        columns = torch.fft.rfftfreq(width)
+    def __init__(self, size: tuple[int, ...], fourier: bool, device: torch.device) -> None:
+        self.size, self.fourier, self.device = size, fourier, device
+        rows, columns = torch.fft.fftfreq(size[1])[:, None], torch.fft.rfftfreq(size[2])
         # In cycles per pixel, [H, W // 2 + 1]: a real picture needs only half of the plane.
-        self._frequencies = (rows**2 + columns**2).sqrt().to(values.device)
-        lowest = 1 / max(height, width)
-        self._scale = 0.25 / self._frequencies.clamp(min=lowest)
+        self._frequencies = (rows**2 + columns**2).sqrt().to(device)
+        self._scale = 0.25 / self._frequencies.clamp(min=1 / max(size[1:]))
 
-    def repeated(self, count: int, like: Tensor) -> _Picture:
-        """The same picture several times, as something to optimise, on the device of `like`."""
-        copies = self.values.detach().to(like.device).repeat(count, *[1] * (self.values.ndim - 1))
-        return _Picture(copies.requires_grad_(), self.size, self.fourier)
-
-    def images(self) -> Tensor:
+    def images(self, values: Tensor) -> Tensor:
         """The pictures themselves, [K, C, H, W]."""
         if not self.fourier:
-            return self.values.sigmoid()
-        spectrum = torch.view_as_complex(self.values) * self._scale
+            return values.sigmoid()
+        spectrum = torch.view_as_complex(values) * self._scale
         return torch.fft.irfft2(spectrum, s=self.size[1:], norm="ortho").sigmoid()
 
-    def blur(self, std: float) -> None:
-        """Multiply the spectrum by that of a Gaussian."""
+    def blurred(self, values: Tensor, std: float) -> Tensor:
+        """Their spectrum times that of a Gaussian."""
         kept = torch.exp(-2 * (math.pi * std * self._frequencies) ** 2)
-        with torch.no_grad():
-            if self.fourier:
-                self.values.mul_(kept[:, :, None])
-            else:
-                spectrum = torch.fft.rfft2(self.values) * kept
-                self.values.copy_(torch.fft.irfft2(spectrum, s=self.size[1:]))
+        if self.fourier:
+            return values * kept[:, :, None]
+        return torch.fft.irfft2(torch.fft.rfft2(values) * kept, s=self.size[1:])
 
-    def shrink(self, share: float) -> None:
-        """Bring the pictures nearer to grey, where all values are 0."""
-        with torch.no_grad():
-            self.values.mul_(share)
+    def noise(self, random: torch.Generator) -> Tensor:
+        """Something to start from, for one picture."""
+        if not self.fourier:
+            return (torch.randn(1, *self.size, generator=random) * _PIXEL_NOISE).to(self.device)
+        shape = 1, *self._frequencies.expand(self.size[0], -1, -1).shape, 2
+        return (torch.randn(shape, generator=random) * _SPECTRUM_NOISE).to(self.device)
 
-    @classmethod
-    def of(cls, image: Tensor, fourier: bool) -> _Picture:
-        """One given image [C, H, W], as exactly as the sigmoid allows."""
-        logits = image.detach().cpu().float().clamp(_EDGE, 1 - _EDGE).logit()[None]
-        picture = cls(logits, tuple(image.shape), fourier)
-        if fourier:
-            spectrum = torch.fft.rfft2(logits, norm="ortho") / picture._scale
-            picture.values = torch.view_as_real(spectrum).clone()
-        return picture
+    def values_of(self, image: Tensor) -> Tensor:
+        """Those of a given image [C, H, W], as exactly as the sigmoid allows."""
+        logits = image.detach().to(self.device).float().clamp(_EDGE, 1 - _EDGE).logit()[None]
+        if not self.fourier:
+            return logits
+        spectrum = torch.fft.rfft2(logits, norm="ortho") / self._scale
+        return torch.view_as_real(spectrum).clone()
 
 
-class _Adam:
-    """Adam (Kingma and Ba, 2015, arXiv:1412.6980) with PyTorch's numbers, uphill.
-
-    PyTorch's own loads its compiler at its first use, which takes seconds.
-    """
-
-    def __init__(self, values: Tensor, lr: float) -> None:
-        self._values, self._lr, self._steps = values, lr, 0
-        self._mean, self._square = torch.zeros_like(values), torch.zeros_like(values)
-
-    @torch.no_grad()
-    def step(self, gradient: Tensor, fade: float = 0.9, fade_square: float = 0.999) -> None:
-        """Change the values a little in the direction of the gradient."""
-        self._steps += 1
-        self._mean.lerp_(gradient, 1 - fade)
-        self._square.mul_(fade_square).addcmul_(gradient, gradient, value=1 - fade_square)
-        # Both began at zero, which these two divisions make up for.
-        rate = self._lr / (1 - fade**self._steps)
-        size = (self._square / (1 - fade_square**self._steps)).sqrt_().add_(1e-8)
-        self._values.addcdiv_(self._mean, size, value=rate)
+def _found(model: nn.Module, layer: str | nn.Module) -> tuple[nn.Module, str]:
+    """The model that torch.compile was given, and the layer's name in it."""
+    inner = check_hookable(model)
+    if layer is model:
+        return inner, ""
+    given = layer.removeprefix("_orig_mod").removeprefix(".") if isinstance(layer, str) else layer
+    module = get_layer(inner, given)
+    return inner, given if isinstance(given, str) else layer_name(inner, module)
 
 
-def _first_picture(
-    shape: Sequence[int], start: Tensor | None, fourier: bool, generator: torch.Generator
-) -> _Picture:
-    if start is not None:
-        _check_start(start)
-        return _Picture.of(start, fourier)
+def _checked_shape(shape: Sequence[int]) -> tuple[int, ...]:
     size = tuple(whole("each number in shape", side) for side in shape)
     if len(size) != 3 or min(size) < 1:
         raise ValueError(f"shape must be (channels, height, width), got {tuple(shape)}.")
-    if not fourier:
-        return _Picture(torch.randn(1, *size, generator=generator) * _PIXEL_NOISE, size, False)
-    channels, height, width = size
-    spectrum = torch.randn(1, channels, height, width // 2 + 1, 2, generator=generator)
-    return _Picture(spectrum * _SPECTRUM_NOISE, size, True)
+    return size
 
 
-def _check_start(start: Tensor) -> None:
+def _checked_start(start: Tensor) -> tuple[int, ...]:
     if not is_float(start):
         kind = start.dtype if isinstance(start, Tensor) else type(start).__name__
         raise TypeError(f"start must be a tensor [C, H, W] of floats in [0, 1], got {kind}.")
@@ -461,37 +497,10 @@ def _check_start(start: Tensor) -> None:
             f"start must be in [0, 1], but it goes from {low:.3g} to {high:.3g}. It is the image "
             "before it is normalised."
         )
+    return tuple(start.shape)
 
 
-def _found(model: nn.Module, layer: str | nn.Module) -> tuple[nn.Module, str]:
-    """The model that torch.compile was given, and the layer's name in it."""
-    check_model(model)
-    inner: nn.Module = getattr(model, "_orig_mod", model)
-    if isinstance(layer, str):
-        name = layer.removeprefix("_orig_mod").removeprefix(".")
-    else:
-        name = "" if layer is model else layer_name(inner, get_layer(inner, layer))
-    get_layer(inner, name)
-    return inner, name
-
-
-def _check_options(
-    objective: str, *, jitter: int = 0, blur: float = 0, decay: float = 0, lr: float = 1
-) -> None:
-    if objective not in get_args(Objective):
-        raise ValueError(f"objective must be 'channel' or 'neuron', got {objective!r}.")
-    if whole("jitter", jitter) < 0:
-        raise ValueError(f"jitter must be 0 pixels or more, got {jitter}.")
-    if not 0 <= blur < math.inf:
-        raise ValueError(f"blur must be 0 pixels or more, got {blur}.")
-    if not 0 <= decay < 1:
-        raise ValueError(f"decay must be a share from 0 to below 1, got {decay}.")
-    if not 0 < lr < math.inf:
-        raise ValueError(f"lr must be above 0, got {lr}.")
-
-
-def _check_mean(size: tuple[int, ...], mean: Sequence[float], std: Sequence[float]) -> None:
-    channels = size[0]
+def _check_mean(channels: int, mean: Sequence[float], std: Sequence[float]) -> None:
     if len(mean) == len(std) == channels:
         return
     raise ValueError(
@@ -501,19 +510,10 @@ def _check_mean(size: tuple[int, ...], mean: Sequence[float], std: Sequence[floa
     )
 
 
-def _whole_numbers(channels: Any) -> list[int]:
+def _integers(channels: Any) -> list[int]:
     values = channels.tolist() if hasattr(channels, "tolist") else channels
     several = isinstance(values, Iterable) and not isinstance(values, str)
     numbers = [whole("a channel", value) for value in (values if several else [values])]
     if not numbers:
         raise ValueError("no channels were asked for.")
     return numbers
-
-
-def _within(channels: list[int], count: int, layer: str) -> tuple[int, ...]:
-    if wrong := [channel for channel in channels if not 0 <= channel < count]:
-        raise ValueError(
-            f"{repr(layer) if layer else 'the model'} has channels 0 to {count - 1}, there is no "
-            f"{wrong[0]}."
-        )
-    return tuple(channels)
