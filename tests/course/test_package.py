@@ -89,7 +89,8 @@ def uv(*arguments: str | Path) -> None:
         said = answer.stderr
     if os.environ.get("CI"):
         pytest.fail(said)
-    pytest.skip(f"needs uv and a package registry, or what uv has kept of it: {said}")
+    reason = said.strip().splitlines()[-1]
+    pytest.skip(f"needs uv and a package registry, or what uv has kept of it ({reason})")
 
 
 @pytest.fixture(scope="module")
