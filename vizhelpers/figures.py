@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from vizhelpers._utils.arrays import pixel_array
+from vizhelpers._utils.clear_errors import clear_errors
 
 DPI = 100
 
@@ -36,6 +37,7 @@ class PictureAxes(Axes):
             figure._ipython_display_()
 
 
+@clear_errors
 def new_figure(width: float = 6.4, height: float = 4.0) -> Picture:
     """Make an empty figure, ``width`` × ``height`` inches, for a drawing of one's own.
 
@@ -45,6 +47,7 @@ def new_figure(width: float = 6.4, height: float = 4.0) -> Picture:
     return Picture(figsize=(width, height), dpi=DPI, layout="constrained")
 
 
+@clear_errors
 def to_png(picture: Figure | Axes | Image.Image | ArrayLike | Tensor) -> bytes:
     """Turn any picture into the bytes of a PNG file, the same ones every time.
 

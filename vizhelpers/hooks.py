@@ -22,6 +22,7 @@ from torch.nn.parameter import is_lazy
 from torch.utils._pytree import tree_map
 
 from vizhelpers._utils.checks import check_differentiable, check_hookable, named_tensors
+from vizhelpers._utils.clear_errors import clear_errors
 from vizhelpers._utils.messages import nearest
 from vizhelpers.layers import get_layer, layer_name
 from vizhelpers.state import preserve_state
@@ -101,6 +102,7 @@ class Captured(Calls):
         return "\n".join(lines)
 
 
+@clear_errors
 def capture(
     model: nn.Module,
     inputs: Any,

@@ -18,6 +18,7 @@ import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
+from vizhelpers._utils.clear_errors import clear_errors
 from vizhelpers._utils.messages import nearest
 
 # The training set's mean and standard deviation per channel, as torchvision's weights use them.
@@ -31,6 +32,7 @@ MAX_PIXELS = 50_000_000
 _FORMATS = ("PNG", "JPEG", "GIF", "TIFF", "WEBP", "BMP", "PPM")
 
 
+@clear_errors
 def load_image(source: str | os.PathLike[str] | Image.Image, *, size: int | None = None) -> Tensor:
     """Read a photo or drawing into a tensor, the right way up and in RGB.
 
@@ -72,6 +74,7 @@ def load_image(source: str | os.PathLike[str] | Image.Image, *, size: int | None
     return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
 
 
+@clear_errors
 def normalize(
     images: Tensor,
     mean: Sequence[float] = IMAGENET_MEAN,
@@ -104,6 +107,7 @@ def normalize(
     return (images - shift) / scale
 
 
+@clear_errors
 def denormalize(
     images: Tensor,
     mean: Sequence[float] = IMAGENET_MEAN,

@@ -10,6 +10,7 @@ import re
 from torch import nn
 
 from vizhelpers._utils.checks import check_model
+from vizhelpers._utils.clear_errors import clear_errors
 from vizhelpers._utils.messages import did_you_mean
 
 Kind = type[nn.Module] | tuple[type[nn.Module], ...] | str
@@ -20,6 +21,7 @@ _HOLDERS = (nn.ModuleList, nn.ModuleDict, nn.ParameterList, nn.ParameterDict)
 _COMPUTES_ITSELF = (nn.MultiheadAttention,)
 
 
+@clear_errors
 def list_layers(model: nn.Module, kind: Kind | None = None) -> list[str]:
     """List the names of a model's layers, in the order in which they were declared.
 
@@ -48,6 +50,7 @@ def list_layers(model: nn.Module, kind: Kind | None = None) -> list[str]:
     return [name for name, module in _named(model).items() if _is_a(module, kind)]
 
 
+@clear_errors
 def get_layer(model: nn.Module, layer: str | nn.Module) -> nn.Module:
     """Find one layer of a model.
 

@@ -25,6 +25,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from vizhelpers._utils.arrays import Floats, as_numbers, is_bytes, photo, shaped
+from vizhelpers._utils.clear_errors import clear_errors
 from vizhelpers.figures import DPI, Picture, PictureAxes
 
 SIGNED_MAP, PLAIN_MAP = "bwr", "viridis"
@@ -34,6 +35,7 @@ LINE = 17  # screen pixels that a line of small text takes
 MAX_SIDE, MAX_TILE = 600, 300  # screen pixels: a whole mosaic, one tile
 
 
+@clear_errors
 def mosaic(
     tiles: ArrayLike | Tensor,
     *,
@@ -79,6 +81,7 @@ def mosaic(
     return sheet if colour else sheet[:, :, 0]
 
 
+@clear_errors
 def show_mosaic(
     tiles: ArrayLike | Tensor,
     *,
@@ -156,6 +159,7 @@ def show_mosaic(
     return _finish(ax, grid, heading, notes, lines_above=labels is True and grid.columns > 1)
 
 
+@clear_errors
 def overlay(
     image: ArrayLike | Tensor,
     heat: ArrayLike | Tensor,
@@ -228,6 +232,7 @@ def overlay(
     return _finish(ax, grid, title, notes)
 
 
+@clear_errors
 def outlined(maps: ArrayLike | Tensor, masks: ArrayLike | Tensor) -> Tensor:
     """Colour maps as small pictures for `show_mosaic`, each with a white line round its object.
 
@@ -255,6 +260,7 @@ def outlined(maps: ArrayLike | Tensor, masks: ArrayLike | Tensor) -> Tensor:
     return colours.permute(0, 3, 1, 2)
 
 
+@clear_errors
 def describe(values: ArrayLike | Tensor, name: str = "") -> str:
     """Say a picture's key numbers in one line: shape, range, mean, share of zeros, arg-max.
 
