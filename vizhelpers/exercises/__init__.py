@@ -3,7 +3,7 @@
 One mechanism for the whole course. A learner uses `check`, `hint`, `quiz` and `progress`; each
 returns a card that the notebook shows when the call is the last line of its cell.
 
-To add an exercise, write one function in this folder's `lesson_XX.py`,
+To add an exercise, write one function in the lesson's `lessons/lesson_XX.py`,
 
     @exercise("01.parameters")
     def parameters(answer: object) -> Outcome:
@@ -21,9 +21,9 @@ its texts in `texts/en/lesson_XX.toml`,
     right = "Right because … {count} …"
     wrong.other = "{given} is not it: …"    # {given} is the answer, in short
 
-and in `tests/exercise_answers.py` one right answer and a wrong one for each key. A quiz question
-is `q1 = question("01.q1", right_choice="b")`; its texts have `choices.a`, `choices.b`, … and a
-`wrong` for each choice but the right one. A brace that is meant as a brace is doubled: `{{`.
+and in `tests/support/exercise_answers.py` one right answer and a wrong one for each key. A quiz
+question is texts only: `choices.a`, `choices.b`, …, the `answer`, such as "b", and a `wrong` for
+each of the other choices. A brace that is meant as a brace is doubled: `{{`.
 
 Libraries are imported inside the checkers, so that asking for a hint costs nothing.
 '''

@@ -1,4 +1,4 @@
-"""Write an exercise: `exercise`, `question`, `right`, `wrong`, and what checkers need.
+"""Write an exercise: `exercise`, `right`, `wrong`, and what checkers need.
 
 A checker is a function from the learner's answer to `right()` or `wrong("key")`. The key names a
 text in the lesson's catalogue; values for its placeholders are given by name, and `{given}`
@@ -6,12 +6,15 @@ stands for the answer itself. Expected values are computed from the real thing, 
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from numbers import Real
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from vizhelpers.exercises.catalogue import texts
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 T = TypeVar("T")
 
@@ -40,11 +43,12 @@ class WrongKindError(Exception):
 
     Args:
         kind: A key of `[kinds]` in the common texts, such as `"number"`.
+        values: For the placeholders of that text.
     """
 
-    def __init__(self, kind: str) -> None:
+    def __init__(self, kind: str, **values: object) -> None:
         super().__init__(kind)
-        self.kind = kind
+        self.kind, self.values = kind, values
 
 
 @dataclass(frozen=True)
@@ -70,17 +74,34 @@ def exercise(exercise_id: str) -> Callable[[Callable[[Any], Outcome]], Exercise]
     return lambda checker: Exercise(exercise_id, checker)
 
 
-def question(exercise_id: str, *, right_choice: str) -> Exercise:
-    """A quiz question. Its choices, and why the others are wrong, are in the catalogue."""
+def question(exercise_id: str) -> Exercise:
+    """A quiz question: its choices, their letters, and why they are wrong are texts only."""
 
     def choose(answer: object) -> Outcome:
-        letter = expect(answer, "letter", str).strip().rstrip(".)").lower()
+        letter = answer.strip().rstrip(".)").lower() if isinstance(answer, str) else ""
         if letter not in quiz.texts["choices"]:
-            raise WrongKindError("letter")
-        return right() if letter == right_choice else wrong(letter)
+            raise WrongKindError("letter", letters=", ".join(quiz.texts["choices"]))
+        return right() if letter == quiz.texts["answer"] else wrong(letter)
 
     quiz = Exercise(exercise_id, choose)
     return quiz
+
+
+def nearest_mistake(
+    given: float, mistakes: Mapping[float, str], *, tolerance: float = 0.0, other: str = "other"
+) -> str:
+    """The key of the mistake whose value is nearest to the answer.
+
+    Args:
+        given: The answer, from `number`.
+        mistakes: Maps the number that a mistake leads to, to the mistake's key.
+        tolerance: How far the answer may be from it: absolute for numbers up to 1, relative for
+            larger ones.
+        other: The key for an answer that is near to none of them.
+    """
+    nearest = min(mistakes, key=lambda value: abs(given - value))
+    near = math.isclose(given, nearest, rel_tol=tolerance, abs_tol=tolerance)
+    return mistakes[nearest] if near else other
 
 
 def expect(answer: object, kind: str, wanted: type[T]) -> T:
@@ -111,3 +132,21 @@ def number(answer: Any) -> float:
         return float(answer)
     except OverflowError:  # an int with hundreds of digits
         return math.inf
+
+
+def tensor(answer: Any) -> "Tensor":
+    """The answer as a tensor on the CPU; arrays and nested lists hold the same numbers.
+
+    Raises:
+        WrongKindError: For anything else, complex numbers and tensors without numbers included.
+    """
+    import numpy as np
+    import torch
+
+    try:
+        found = torch.as_tensor(answer.copy() if isinstance(answer, np.ndarray) else answer)
+    except (TypeError, ValueError, RuntimeError):
+        raise WrongKindError("tensor") from None
+    if found.is_complex() or not found.numel():
+        raise WrongKindError("tensor")
+    return found.detach().cpu()

@@ -75,7 +75,8 @@ def _judge(exercise: Exercise, answer: object) -> tuple[str, str]:
     try:
         outcome = exercise.checker(answer)
     except WrongKindError as problem:
-        return "wrong", common("wrong_kind", kind=common("kinds", problem.kind), **given)
+        kind = common("kinds", problem.kind, **problem.values)
+        return "wrong", common("wrong_kind", kind=kind, **given)
     except Exception as problem:  # an answer can be any object, and fail at any use
         message = f"{type(problem).__name__}: {problem}".splitlines()[0][:200]
         return "wrong", common("unusable", problem=message, **given)

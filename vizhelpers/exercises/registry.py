@@ -1,13 +1,15 @@
 """Find exercises by their id.
 
-An exercise is whatever `lessons/lesson_XX.py`, or `lessons/lesson_XX/checks.py`, holds as one.
+An exercise is whatever `lessons/lesson_XX.py`, or `lessons/lesson_XX/checks.py`, holds as one; a
+quiz question is whatever has `choices` in the lesson's texts.
 """
 
-import difflib
 import pkgutil
 from importlib import import_module
 
-from vizhelpers.exercises.authoring import Exercise
+from vizhelpers._utils.messages import nearest
+from vizhelpers.exercises.authoring import Exercise, question
+from vizhelpers.exercises.catalogue import texts
 
 
 def lessons() -> list[str]:
@@ -16,9 +18,13 @@ def lessons() -> list[str]:
 
 
 def exercises_of(lesson: str) -> dict[str, Exercise]:
-    """The exercises of one lesson by id, in the order in which they are written down."""
+    """The exercises of one lesson by id: its checkers, then the quiz questions of its texts."""
     module = import_module(_modules()[lesson])
-    return {item.id: item for item in vars(module).values() if isinstance(item, Exercise)}
+    found = [item for item in vars(module).values() if isinstance(item, Exercise)]
+    for name, said in texts(f"lesson_{lesson}").items():
+        if isinstance(said, dict) and "choices" in said:
+            found.append(question(f"{lesson}.{name}"))
+    return {item.id: item for item in found}
 
 
 def _modules() -> dict[str, str]:
@@ -51,6 +57,6 @@ def find(exercise_id: str) -> Exercise:
     if exercise_id in known:
         return known[exercise_id]
     every = [name for each in lessons() for name in exercises_of(each)]
-    near = difflib.get_close_matches(exercise_id, every, cutoff=0.4) or list(known) or every
+    near = nearest(exercise_id, every) or list(known) or every
     names = ", ".join(f'"{name}"' for name in near)
     raise ValueError(f'There is no exercise "{exercise_id}". Nearest: {names}.')

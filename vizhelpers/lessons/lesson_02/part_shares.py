@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -44,14 +43,12 @@ class PartShares:
     """What is in the middle of every channel's top patches; from `part_shares`.
 
     Attributes:
-        layer: The layer's name.
         names: The parts that occur in the scenes, such as "wheel of a car"; first "background".
         hits: int64 `[C, parts]`, on how many patches of a channel a part is in the middle.
         counts: int64 `[C]`, of how many patches: those with a response above zero.
         base_rates: float64 `[parts]`, how much of all pixels each part covers.
     """
 
-    layer: str
     names: tuple[str, ...]
     hits: Tensor
     counts: Tensor
@@ -64,11 +61,10 @@ class PartShares:
         is multiplied by the number of channels and of parts (Bonferroni): it is the highest
         probability with which any of them has as many hits at random places.
         """
-        looks = self.hits.numel()
-        best = []
-        for channel in range(len(self.hits)):
-            all_parts = [self._share(channel, part, looks) for part in range(len(self.names))]
-            best.append(min(all_parts, key=lambda share: share.chance))
+        chances = (self._chances() * self.hits.numel()).clamp(max=1)
+        best = (
+            self._share(channel, int(row.argmin()), chances) for channel, row in enumerate(chances)
+        )
         return sorted(best, key=lambda share: share.chance)
 
     def share(self, channel: int, part: str) -> PartShare:
@@ -82,13 +78,25 @@ class PartShares:
                 f"there are channels 0 to {len(self.hits) - 1} and these parts: "
                 f"{', '.join(self.names)}. Not channel {channel!r} and {part!r}."
             )
-        return self._share(channel, self.names.index(part), looks=1)
+        return self._share(channel, self.names.index(part), self._chances())
 
-    def _share(self, channel: int, part: int, looks: int) -> PartShare:
-        hits, count = int(self.hits[channel, part]), int(self.counts[channel])
-        rate = float(self.base_rates[part])
-        chance = min(1.0, looks * _at_least(hits, count, rate))
-        return PartShare(channel, self.names[part], hits, count, rate, chance)
+    def _chances(self) -> Tensor:
+        """Of every channel and part, the probability of so many hits or more: [C, parts]."""
+        from scipy.stats import binom  # type: ignore[import-untyped]
+
+        return torch.from_numpy(
+            binom.sf(self.hits.numpy() - 1, self.counts[:, None].numpy(), self.base_rates.numpy())
+        )
+
+    def _share(self, channel: int, part: int, chances: Tensor) -> PartShare:
+        return PartShare(
+            channel,
+            self.names[part],
+            hits=int(self.hits[channel, part]),
+            count=int(self.counts[channel]),
+            base_rate=float(self.base_rates[part]),
+            chance=float(chances[channel, part]),
+        )
 
 
 def part_shares(patches: TopPatches, parts: Tensor, labels: Tensor) -> PartShares:
@@ -126,7 +134,6 @@ def part_shares(patches: TopPatches, parts: Tensor, labels: Tensor) -> PartShare
     shown = groups[patches.images, rows, columns][:, :, None] == ids
     responds = patches.values > 0
     return PartShares(
-        layer=patches.layer,
         names=tuple(_name(group) for group in ids.tolist()),
         hits=(shown & responds[:, :, None]).sum(1),
         counts=responds.sum(1),
@@ -148,10 +155,3 @@ def _name(group: int) -> str:
     label, part = divmod(group, len(PARTS))
     article = "an" if CLASSES[label][0] in "aeiou" else "a"
     return f"{PARTS[part]} of {article} {CLASSES[label]}"
-
-
-def _at_least(hits: int, count: int, rate: float) -> float:
-    """Probability of so many hits or more, when each of `count` hits with this rate."""
-    return sum(
-        math.comb(count, n) * rate**n * (1 - rate) ** (count - n) for n in range(hits, count + 1)
-    )

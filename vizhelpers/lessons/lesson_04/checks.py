@@ -5,28 +5,33 @@ from functools import cache
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
+import vizhelpers as vh
 from vizhelpers.exercises.authoring import (
     Outcome,
-    WrongKindError,
     exercise,
     expect,
+    nearest_mistake,
     number,
-    question,
     right,
     wrong,
+)
+from vizhelpers.exercises.trials import (
+    judge_map,
+    own_function,
+    shipped_scene,
+    try_out,
+    two_objects,
 )
 from vizhelpers.lessons.lesson_04.mystery import mystery_networks
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
 
-q1 = question("04.q1", right_choice="b")
-q2 = question("04.q2", right_choice="a")
-q3 = question("04.q3", right_choice="c")
+Steps = dict[str, Callable[..., Any]]  # one step of a method, right or with a mistake
 
 CAT = "cat_on_sea_0"  # the scene whose map is scored
-PAIR = 6  # the scene with two objects that a mended function is tried on
 TOLERANCE = 0.006  # two decimals, and a mask that is cut at 0.5 or not
+LAYER = "features.11"  # of AlexNet: where a mended function is tried
 
 
 @exercise("04.cheat")
@@ -37,11 +42,10 @@ def cheat(answer: object) -> Outcome:
     if given not in facts:
         return wrong("unknown")
     cheater = min(facts, key=lambda letter: facts[letter][0])
-    pointing, home, away = facts[given]
-    values = {"peaks": f"{pointing:.0%}", "home": f"{home:.0%}", "away": f"{away:.0%}"}
+    peaks, home, away = (f"{share:.0%}" for share in facts[given])
     if given == cheater:
-        return right(**values)
-    return wrong("honest", others=f"{facts[cheater][0]:.0%}", **values)
+        return right(peaks=peaks, home=home, away=away)
+    return wrong("honest", peaks=peaks, home=home, away=away, others=f"{facts[cheater][0]:.0%}")
 
 
 @cache
@@ -49,18 +53,15 @@ def _facts() -> dict[str, tuple[float, float, float]]:
     """For A and B: peaks on the object at home, accuracy at home, accuracy elsewhere."""
     import torch
 
-    from vizhelpers.attribution.cam import class_maps
-    from vizhelpers.attribution.metrics import score_maps
-    from vizhelpers.images import normalize
-    from vizhelpers.scenes import load_scenes
-
-    scenes = load_scenes()
-    images, home = normalize(scenes.images), scenes.labels == scenes.backgrounds
+    scenes = vh.load_scenes()
+    images, home = vh.normalize(scenes.images), scenes.labels == scenes.backgrounds
     facts = {}
     for letter, network in mystery_networks().items():
         with torch.no_grad():
             correct = (network(images).argmax(dim=1) == scenes.labels).float()
-        scores = score_maps(class_maps(network, images[home]).maps, scenes.masks[home])
+        scores = vh.attribution.score_maps(
+            vh.class_maps(network, images[home]).maps, scenes.masks[home]
+        )
         accuracies = float(correct[home].mean()), float(correct[~home].mean())
         facts[letter] = (float(scores.pointing.mean()), *accuracies)
     return facts
@@ -69,44 +70,35 @@ def _facts() -> dict[str, tuple[float, float, float]]:
 @exercise("04.energy")
 def energy(answer: object) -> Outcome:
     """How much of a Grad-CAM map's sum lies on the cat?"""
-    given = number(answer)
-    heat, raw_pixels, mask = _maps_and_mask()
-    inside = (mask > 0.5).float()  # as `score_maps` does
-    share = float((heat * inside).sum() / heat.sum())
-    found = heat.flatten().argsort(descending=True)[: int(inside.sum())]
-    overlap = float(inside.flatten()[found].sum())
-    mistakes = {
-        "percent": 100 * share,
-        "outside": 1 - share,
-        "strength": float((heat * inside).sum() / inside.sum()),
-        "all_pixels": float((heat * inside).mean()),
-        "iou": overlap / (2 * float(inside.sum()) - overlap),
-        "area": float(inside.mean()),
-        "pointing": float(inside.flatten()[heat.argmax()]),
-        "not_normalised": float((raw_pixels * inside).sum() / raw_pixels.sum()),
-    }
+    given, (share, area, mistakes) = number(answer), _energies()
     if abs(given - share) <= TOLERANCE:
-        return right(share=f"{share:.2f}", area=f"{mistakes['area']:.2f}")
-    # Two of them are nearly the same number here; the nearest is the likeliest.
-    nearest = min(mistakes, key=lambda key: abs(given - mistakes[key]))
-    if abs(given - mistakes[nearest]) <= TOLERANCE:
-        return wrong(nearest)
-    return wrong("other" if 0 <= given <= 1 else "range")
+        return right(share=f"{share:.2f}", area=f"{area:.2f}")
+    other = "other" if 0 <= given <= 1 else "range"
+    return wrong(nearest_mistake(given, mistakes, tolerance=TOLERANCE, other=other))
 
 
 @cache
-def _maps_and_mask() -> "tuple[Tensor, Tensor, Tensor]":
-    """The map of the cat; the map of its picture as it is, not normalised; the mask."""
-    from vizhelpers.attribution.cam import class_maps
-    from vizhelpers.images import normalize
-    from vizhelpers.scenes import load_scenes
-    from vizhelpers.zoo.loading import load_model
+def _energies() -> tuple[float, float, dict[float, str]]:
+    """The share of the map's sum on the cat; the cat's area; what mistakes lead to."""
+    import torch
 
-    scenes = load_scenes()
-    index = scenes.names.index(CAT)
-    picture, model = scenes.images[[index]], load_model("resnet18")
-    heat, raw_pixels = (class_maps(model, x).maps[0] for x in (normalize(picture), picture))
-    return heat, raw_pixels, scenes.masks[index]
+    scene = shipped_scene(CAT)
+    both = torch.cat([vh.normalize(scene.images), scene.images])
+    maps = vh.class_maps(vh.load_model("resnet18"), both).maps
+    scores = vh.attribution.score_maps(maps, scene.masks.expand(2, -1, -1))
+    (share, not_normalised), inside = scores.energy.tolist(), scene.masks[0] > 0.5
+    area = inside.float().mean().item()
+    mistakes = {
+        100 * share: "percent",
+        1 - share: "outside",
+        maps[0][inside].mean().item(): "strength",
+        (maps[0] * inside).mean().item(): "all_pixels",
+        scores.iou[0].item(): "iou",
+        area: "area",
+        scores.pointing[0].item(): "pointing",
+        not_normalised: "not_normalised",
+    }
+    return share, area, mistakes
 
 
 @exercise("04.mend")
@@ -115,81 +107,28 @@ def mend(answer: object) -> Outcome:
 
     It is tried on AlexNet, for a class that is not the predicted one.
     """
-    import torch
-    from torch import Tensor
-
-    if not callable(answer) or isinstance(answer, type | torch.nn.Module):
-        raise WrongKindError("function")
-    model, layer, image, target = _trial()
-    found, left, problem = _try_out(answer, model, layer, image, target)
-    if problem is not None:
-        return wrong("fails", problem=problem)
-    variants = _variants(model, layer, image, target)
-    expected = variants[()]
-    if not isinstance(found, Tensor) or found.squeeze().shape != expected.shape:
-        return wrong("shape", found=found, expected=list(expected.shape))
-    given = found.detach().squeeze().to("cpu", torch.float32)
-    if torch.allclose(given, expected, atol=1e-5, rtol=1e-3):
-        return wrong("left") if left else right(largest=f"{expected.max():.2f}")
-    for mistakes, variant in variants.items():
-        if torch.allclose(given, variant, atol=1e-5, rtol=1e-3):
-            return wrong(mistakes[0])
-    return wrong("other")
+    function = own_function(answer, ready="grad_cam")
+    model, image, target = two_objects()
+    trial = try_out(function, model, LAYER, image, target, model=model)
+    (_, expected), *mistakes = _variants()
+    return judge_map(trial, expected, mistakes)
 
 
-def _trial() -> "tuple[nn.Module, str, Tensor, int]":
-    """A network, a layer, an image of two objects, and the class of the less likely one."""
-    import torch
+@cache
+def _variants() -> "list[tuple[str, Tensor]]":
+    """The right map, then what each mistake makes of it; of several mistakes, the first counts."""
+    model, image, target = two_objects()
+    scores: Steps = {"": lambda out: out[0, target], "predicted": lambda out: out.max()}
+    weights: Steps = {"": lambda g: g.mean((1, 2), True), "axis": lambda g: g.mean(0, True)}
+    ends: Steps = {"": lambda m: m.relu(), "abs": lambda m: m.abs(), "sign": lambda m: m}
 
-    from vizhelpers.images import normalize
-    from vizhelpers.scenes import load_pairs
-    from vizhelpers.zoo.loading import load_model
-
-    pairs = load_pairs(limit=PAIR + 1)
-    model, image = load_model("alexnet"), normalize(pairs.images[[PAIR]])
-    objects = [int(pairs.labels_a[PAIR]), int(pairs.labels_b[PAIR])]
-    with torch.no_grad():
-        scores = model(image)[0]
-    return model, "features.11", image, min(objects, key=lambda label: float(scores[label]))
-
-
-def _try_out(
-    function: Callable[..., object], model: Any, layer: str, image: "Tensor", target: int
-) -> tuple[object, bool, str | None]:
-    """What the function returns, whether it leaves something behind, and its error's text."""
-    from vizhelpers.state import preserve_state
-
-    found, problem = None, None
-    with preserve_state(model):
-        try:
-            found = function(model, layer, image.clone(), target)
-        except Exception as error:  # a function that is still broken is an answer, too
-            problem = (str(error) or type(error).__name__).splitlines()[0]
-        hooks = any(module._forward_hooks for module in model.modules())
-        left = hooks or any(weight.grad is not None for weight in model.parameters())
-    return found, left, problem
-
-
-def _variants(
-    model: "nn.Module", layer: str, image: "Tensor", target: int
-) -> "dict[tuple[str, ...], Tensor]":
-    """The right map, `()`, and each wrong one by the mistakes that lead to it."""
-    from vizhelpers.hooks import capture
-
-    def activations(score: Callable[[Any], Any]) -> "tuple[Tensor, Tensor]":
-        found = capture(model, image, layer, gradients=score)
-        gradient: Any = found.gradients[layer][0]
-        return found[layer][0][0], gradient[0]
-
-    classes = {(): lambda out: out[0, target], ("predicted",): lambda out: out.max()}
-    weights = {(): lambda g: g.mean((1, 2), True), ("axis",): lambda g: g.mean(0, True)}
-    ends = {(): lambda m: m.relu(), ("abs",): lambda m: m.abs(), ("sign",): lambda m: m}
-    variants = {}
-    for one, two, three in product(classes, weights, ends):
-        maps, gradient = activations(classes[one])
-        variants[one + two + three] = ends[three]((weights[two](gradient) * maps).sum(0))
-    maps, gradient = activations(classes[()])
-    variants[("places",)] = (gradient * maps).sum(0).relu()
-    right_one = variants[()]
-    variants[("stretched",)] = (right_one - right_one.min()) / (right_one.max() - right_one.min())
-    return variants
+    variants = []
+    for one, score in scores.items():
+        found = vh.capture(model, image, LAYER, gradients=score)
+        maps, gradient = found[LAYER][0][0], found.gradients[LAYER][0][0]
+        for (two, weigh), (three, end) in product(weights.items(), ends.items()):
+            variants.append((one or two or three, end((weigh(gradient) * maps).sum(0))))
+        variants.append((one or "places", (gradient * maps).sum(0).relu()))
+    expected = variants[0][1]
+    low, high = expected.aminmax()
+    return [*variants, ("stretched", (expected - low) / (high - low))]

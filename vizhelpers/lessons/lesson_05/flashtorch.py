@@ -10,27 +10,27 @@ from __future__ import annotations
 
 import io
 import os
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import flashtorch.activmax
 import flashtorch.saliency
+import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from flashtorch.utils import apply_transforms
-from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
-from vizhelpers._utils.checks import check_model, to_model, whole
+from vizhelpers._utils.checks import check_images, check_model, to_model, whole
 from vizhelpers._utils.progress_bar import with_progress
-from vizhelpers.attribution.guided import callers_level, guided_gradient
+from vizhelpers.attribution.saliency import saliency_maps
 from vizhelpers.figures import to_png
-from vizhelpers.hooks import cut_off_after, differentiable
+from vizhelpers.hooks import cut_off_after
 from vizhelpers.images import load_image
 from vizhelpers.layers import get_layer
+from vizhelpers.state import preserve_state
 
 
 class Backprop(flashtorch.saliency.Backprop):  # type: ignore[misc]  # FlashTorch has no types
@@ -53,7 +53,7 @@ class Backprop(flashtorch.saliency.Backprop):  # type: ignore[misc]  # FlashTorc
     def __init__(self, model: nn.Module) -> None:
         check_model(model)
         # Not FlashTorch's own: it leaves a hook on the model, for good, and eval mode.
-        self.model = getattr(model, "_orig_mod", model)
+        self.model = model
         self.gradients: Tensor | None = None
 
     def calculate_gradients(
@@ -70,7 +70,7 @@ class Backprop(flashtorch.saliency.Backprop):  # type: ignore[misc]  # FlashTorc
             input_: `[1, C, H, W]`, normalised as the model takes it. It is left as it is.
             target_class: The class; None for the predicted one.
             take_max: Return only the largest of each pixel's values over the channels.
-            guided: By guided backpropagation, see `vizhelpers.saliency.guided_gradient`.
+            guided: By guided backpropagation, see `vizhelpers.attribution.guided`.
             use_gpu: On the first CUDA device, if there is one.
 
         Returns:
@@ -79,18 +79,19 @@ class Backprop(flashtorch.saliency.Backprop):  # type: ignore[misc]  # FlashTorc
         Raises:
             TypeError: The image is no tensor of floats, the class no integer, or the model
                 returns no tensor.
-            ValueError: It is not exactly one image, or there is no such class.
+            ValueError: It is not exactly one image that the model takes, or there is no such
+                class.
 
         Warns:
-            UserWarning: `use_gpu` where there is no GPU, or `guided` where there is no ReLU.
+            NothingToGuideWarning: `guided`, where there is no ReLU.
         """
-        _check_image(input_)
-        with _at_work(self.model, use_gpu):
-            leaf = input_.detach().clone().requires_grad_()
-            with _channels_explained(self.model, leaf):
-                scores = self.model(_as_input(self.model, leaf))
-            score = _class_score(scores, target_class)
-            self.gradients = _gradient_of(score, leaf, guided=guided).cpu()
+        _check_one_image(self.model, input_)
+        method = "GuidedBackprop" if guided else "Gradient"
+        with _ready(self.model, input_, use_gpu):
+            found = saliency_maps(
+                self.model, input_, target_class, method=method, output=_class_scores
+            )
+        self.gradients = found.signed
         gradients = self.gradients[0]
         return gradients.amax(dim=0, keepdim=True) if take_max else gradients
 
@@ -110,44 +111,30 @@ class Backprop(flashtorch.saliency.Backprop):  # type: ignore[misc]  # FlashTorc
         The figure is FlashTorch's own. Its middle panels are shifted and stretched so that each
         panel's mean is 0.5 and 10 standard deviations are 1: no colour there means "zero".
 
-        Args:
-            input_: `[1, C, H, W]`, normalised with ImageNet's mean and standard deviation.
-            target_class: The class; None for the predicted one.
-            guided: As in `calculate_gradients`.
-            use_gpu: As in `calculate_gradients`.
-            figsize: Width and height in inches.
-            cmap: Colours of the panels that have one value for each pixel.
-            alpha: How much of the gradient covers the image in the last panel.
-            return_output: Also return what is drawn.
-
-        Returns:
-            The gradient `[C, H, W]` and its largest values `[1, H, W]` with `return_output`,
-            otherwise None.
-
-        Raises:
-            TypeError: As in `calculate_gradients`.
-            ValueError: As in `calculate_gradients`; or the image has 2 channels, or 4 or more.
+        The image is grey or RGB, normalised with ImageNet's mean and standard deviation; the
+        first four arguments are those of `calculate_gradients`. `cmap` colours the panels that
+        have one value for each pixel, and `alpha` is how much of them covers the image in the
+        last one. With `return_output`, the gradient `[C, H, W]` and its largest values
+        `[1, H, W]` are returned, too.
         """
-        _check_image(input_)
+        _check_one_image(self.model, input_)
         if input_.shape[1] not in (1, 3):
             raise ValueError(
                 f"an image of {input_.shape[1]} channels cannot be drawn; calculate_gradients "
                 "returns the gradient of each."
             )
-        # FlashTorch's figure fails on a tensor that requires a gradient, NumPy on bfloat16.
-        found = super().visualize(
-            input_.detach().cpu().float(),
-            target_class,
-            guided=guided,
-            use_gpu=use_gpu,
-            figsize=figsize,
-            cmap=cmap,
-            alpha=alpha,
-            return_output=return_output,
-        )
-        if input_.shape[1] == 1:
-            _draw_grey_as_grey()
-        return found
+        with plt.rc_context({"image.cmap": "gray"}):  # of a grey image; pyplot would colour it
+            # FlashTorch's figure fails on a tensor that requires a gradient, NumPy on bfloat16.
+            return super().visualize(
+                input_.detach().cpu().float(),
+                target_class,
+                guided=guided,
+                use_gpu=use_gpu,
+                figsize=figsize,
+                cmap=cmap,
+                alpha=alpha,
+                return_output=return_output,
+            )
 
 
 class GradientAscent(flashtorch.activmax.GradientAscent):  # type: ignore[misc]
@@ -197,7 +184,8 @@ class GradientAscent(flashtorch.activmax.GradientAscent):  # type: ignore[misc]
         Args:
             layer: A convolution of the model, or its name.
             filter_idx: Which filter, from 0.
-            input_: Where to start, `[1, C, H, W]`, normalised; grey noise by default.
+            input_: Where to start, `[1, C, H, W]`, normalised; grey noise of three channels by
+                default.
             num_iter: How many steps.
 
         Returns:
@@ -208,7 +196,28 @@ class GradientAscent(flashtorch.activmax.GradientAscent):  # type: ignore[misc]
             ValueError: The layer is not in the model or not called, there is no such filter, or
                 the filter does not depend on the image.
         """
-        return self._climb(layer, filter_idx, input_, num_iter, self._lr)
+        conv = self._conv(layer)
+        channel = _filter(conv, filter_idx)
+        if num_iter < 1:
+            raise ValueError(f"num_iter must be 1 or more, got {num_iter}.")
+        if input_ is None:  # FlashTorch's grey noise
+            size = (self._img_size, self._img_size, 3)
+            noise = np.random.default_rng(self.seed).uniform(150, 180, size).astype(np.uint8)
+            input_ = apply_transforms(noise, size=self._img_size)
+        _check_one_image(self.model, input_)
+        output = []
+        with _ready(self.model, input_, self._use_gpu), cut_off_after(self.model, conv) as run:
+            image = input_.detach()
+            for _ in with_progress(range(num_iter), "gradient ascent"):
+                leaf = image.clone().requires_grad_()
+                # A copy: the model may change its input in place.
+                activation = run(to_model(self.model, leaf).clone())[:, channel].mean()
+                if not activation.requires_grad:
+                    raise ValueError("the filter does not depend on the image.")
+                (gradient,) = torch.autograd.grad(activation, leaf)
+                image = image + self._lr * gradient / (gradient.square().mean().sqrt() + 1e-5)
+                output.append(image.cpu())
+        return output
 
     def visualize(  # noqa: PLR0917  (FlashTorch's own order)
         self,
@@ -224,7 +233,7 @@ class GradientAscent(flashtorch.activmax.GradientAscent):  # type: ignore[misc]
         """Climb for one filter, for several or for some at random, and draw the last images.
 
         Args:
-            layer: A convolution of the model, or its name.
+            layer: As in `optimize`.
             filter_idxs: One filter, several, or None for `num_subplots` different ones that the
                 seed chooses.
             lr: How far one step goes, in this call; by default as far as the object says.
@@ -232,42 +241,28 @@ class GradientAscent(flashtorch.activmax.GradientAscent):  # type: ignore[misc]
             num_subplots: How many filters, where none are named.
             figsize: Width and height in inches, for one filter.
             title: Stands above.
-            return_output: Also return the images.
-
-        Returns:
-            With `return_output` what `optimize` returns, or a list of that for several filters.
-
-        Raises:
-            TypeError: As in `optimize`.
-            ValueError: As in `optimize`; or no filters are asked for.
+            return_output: Also return what `optimize` does, for several filters as a list.
         """
         conv = self._conv(layer)
         wanted: Any = filter_idxs
         if wanted is None:
-            if num_subplots < 1:
-                raise ValueError(f"num_subplots must be 1 or more, got {num_subplots}.")
-            drawn = np.random.default_rng(self.seed).choice(
-                conv.out_channels, min(num_subplots, conv.out_channels), replace=False
-            )
-            wanted = drawn.tolist()
-        elif np.ndim(wanted):
-            wanted = [self._filter(conv, each) for each in wanted]
-            if not wanted:
-                raise ValueError("no filter is named: give one, several, or None for any.")
-        else:
-            wanted = self._filter(conv, wanted)
-        with self._for_now(lr):
-            # One filter must be an int for FlashTorch; the step is set above.
-            super().visualize(
+            count = min(num_subplots, conv.out_channels)
+            random = np.random.default_rng(self.seed)
+            wanted = random.choice(conv.out_channels, count, replace=False)
+        several = np.ndim(wanted) > 0
+        wanted = [_filter(conv, each) for each in (wanted if several else [wanted])]
+        if not wanted:
+            raise ValueError("no filter is named: give one, several, or None for any.")
+        with self._step_kept():
+            return super().visualize(
                 conv,
-                wanted,
-                lr=self._lr,
+                wanted if several else wanted[0],
+                lr=self._lr if lr is None else lr,
                 num_iter=num_iter,
-                num_subplots=num_subplots,
                 figsize=figsize,
                 title=title,
+                return_output=return_output,
             )
-        return self.output if return_output else None
 
     def deepdream(  # noqa: PLR0917
         self,
@@ -282,64 +277,15 @@ class GradientAscent(flashtorch.activmax.GradientAscent):  # type: ignore[misc]
     ) -> list[Tensor] | None:
         """Climb from a photo instead of noise, and draw the last image.
 
-        Args:
-            img_path: The path of a picture, or a Pillow image; see `load_image`.
-            layer: A convolution of the model, or its name.
-            filter_idx: Which filter, from 0.
-            lr: How far one step goes, in this call.
-            num_iter: How many steps.
-            figsize: Width and height in inches.
-            title: Stands above.
-            return_output: Also return the images.
-
-        Returns:
-            What `optimize` returns, with `return_output`.
-
-        Raises:
-            TypeError: As in `optimize`.
-            ValueError: As in `optimize`.
-            FileNotFoundError: There is no such picture; `load_image` says more.
+        The photo is a path or a Pillow image, and read by `load_image`. `lr` holds for this call
+        only; the other arguments are those of `optimize` and `visualize`.
         """
         # FlashTorch itself ignores a camera's rotation, and makes white of 16 bits.
         photo = io.BytesIO(to_png(load_image(img_path)))
-        with self._for_now(lr):
-            output: list[Tensor] = super().deepdream(
-                photo, layer, filter_idx, self._lr, num_iter, figsize, title, True
+        with self._step_kept():
+            return super().deepdream(
+                photo, layer, filter_idx, lr, num_iter, figsize, title, return_output
             )
-        return output if return_output else None
-
-    def _climb(
-        self,
-        layer: nn.Conv2d | str,
-        filter_idx: int,
-        start: Tensor | None,
-        num_iter: int,
-        lr: float,
-    ) -> list[Tensor]:
-        conv = self._conv(layer)
-        filter_idx = self._filter(conv, filter_idx)
-        if start is None:
-            start = apply_transforms(self._noise(), size=self._img_size)
-        _check_image(start)
-        if num_iter < 1:
-            raise ValueError(f"num_iter must be 1 or more, got {num_iter}.")
-        output = []
-        with _at_work(self.model, self._use_gpu) as device, cut_off_after(self.model, conv) as run:
-            image = start.detach().to(device)
-            for _ in with_progress(range(num_iter), "gradient ascent"):
-                leaf = image.clone().requires_grad_()
-                with _channels_explained(self.model, leaf):
-                    activation = run(_as_input(self.model, leaf))[:, filter_idx].mean()
-                gradient = _gradient_of(activation, leaf)
-                image = image + lr * gradient / (gradient.square().mean().sqrt() + 1e-5)
-                output.append(image.cpu())
-        self.activation, self.gradients = activation.detach().cpu(), gradient.cpu()
-        return output
-
-    def _noise(self) -> NDArray[np.uint8]:
-        """FlashTorch's grey noise, `[H, W, 3]`."""
-        size = (self._img_size, self._img_size, 3)
-        return np.random.default_rng(self.seed).uniform(150, 180, size).astype(np.uint8)
 
     def _conv(self, layer: nn.Conv2d | str) -> nn.Conv2d:
         found = get_layer(self.model, layer)
@@ -347,107 +293,58 @@ class GradientAscent(flashtorch.activmax.GradientAscent):  # type: ignore[misc]
             raise TypeError(f"the layer must be a Conv2d, this is a {type(found).__name__}.")
         return found
 
-    def _filter(self, conv: nn.Conv2d, filter_idx: Any) -> int:
-        chosen = whole("a filter", filter_idx)
-        if not 0 <= chosen < conv.out_channels:
-            raise ValueError(
-                f"there is no filter {chosen}: this layer has 0 to {conv.out_channels - 1}."
-            )
-        return chosen
-
     @contextmanager
-    def _for_now(self, lr: float | None) -> Iterator[None]:
-        """Another step for one call: FlashTorch would keep it for all that follow."""
+    def _step_kept(self) -> Iterator[None]:
+        """FlashTorch would keep one call's `lr` for all that follow."""
         before = self._lr
-        self._lr = before if lr is None else lr
         try:
             yield
         finally:
             self._lr = before
 
 
+def _filter(conv: nn.Conv2d, wanted: Any) -> int:
+    chosen = whole("a filter", wanted)
+    if not 0 <= chosen < conv.out_channels:
+        raise ValueError(
+            f"there is no filter {chosen}: this layer has 0 to {conv.out_channels - 1}."
+        )
+    return chosen
+
+
 @contextmanager
-def _at_work(model: nn.Module, use_gpu: bool) -> Iterator[torch.device]:
-    """The model ready for gradients, on the GPU if that is wanted; afterwards as it was."""
-    with differentiable(model):
+def _ready(model: nn.Module, image: Tensor, use_gpu: bool) -> Iterator[None]:
+    """On the GPU if that is wanted, and afterwards as it was; says which channels are missing."""
+    with preserve_state(model):
         if use_gpu and torch.cuda.is_available():
             model.to("cuda")
-        elif use_gpu:
-            warnings.warn(
-                "use_gpu=True, but PyTorch finds no CUDA device here: working on the CPU.",
-                stacklevel=callers_level(),
-            )
-        yield next((weight.device for weight in model.parameters()), torch.device("cpu"))
+        try:
+            yield
+        except RuntimeError as error:
+            takes = [m.in_channels for m in model.modules() if isinstance(m, nn.Conv2d)]
+            if not takes or image.shape[1] in takes:
+                raise
+            raise ValueError(
+                f"the image has {image.shape[1]} channels, but the model takes {takes[0]}. A grey "
+                "image becomes RGB with image.expand(-1, 3, -1, -1); for a network that takes "
+                "grey images, give GradientAscent.optimize a start of one channel as input_."
+            ) from error
 
 
-@contextmanager
-def _channels_explained(model: nn.Module, image: Tensor) -> Iterator[None]:
-    """Say what is wrong where no convolution of the model takes as many channels."""
-    try:
-        yield
-    except RuntimeError as error:
-        takes = [m.in_channels for m in model.modules() if isinstance(m, nn.Conv2d)]
-        if not takes or image.shape[1] in takes:
-            raise
-        raise ValueError(
-            f"the image has {image.shape[1]} channels, but the model takes {takes[0]}. A grey "
-            "image becomes RGB with image.expand(-1, 3, -1, -1); for a network that takes grey "
-            "images, give GradientAscent.optimize a start of one channel as input_."
-        ) from error
-
-
-def _as_input(model: nn.Module, leaf: Tensor) -> Tensor:
-    """The image as the model takes it, and a copy: the model may change its input in place."""
-    return to_model(model, leaf).clone()
-
-
-def _gradient_of(score: Tensor, image: Tensor, *, guided: bool = False) -> Tensor:
-    if not score.requires_grad:
-        raise ValueError("the score does not depend on the image.")
-    return guided_gradient(score, image) if guided else torch.autograd.grad(score, image)[0]
-
-
-def _class_score(scores: Any, target_class: int | None) -> Tensor:
-    """The score of one class of one image; of a network with a single output, that output."""
-    if not isinstance(scores, Tensor):
+def _class_scores(answer: Any) -> Any:
+    """What the model returns as a row of scores for each image; a single output is one class."""
+    if not isinstance(answer, Tensor):
         raise TypeError(
-            f"the model returns {type(scores).__name__}, not a tensor of class scores. Wrap it in "
+            f"the model returns {type(answer).__name__}, not a tensor of class scores. Wrap it in "
             "a module whose forward returns them."
         )
-    row = scores.reshape(-1)
-    if scores.ndim > 2 or (scores.ndim == 2 and len(scores) != 1):
-        raise ValueError(f"scores of one image must be [1, classes], got {list(scores.shape)}.")
-    if target_class is None:
-        return row[row.argmax()]
-    wanted = whole("target_class", target_class)
-    if not 0 <= wanted < len(row):
-        raise ValueError(f"there is no class {wanted}: the model has classes 0 to {len(row) - 1}.")
-    return row[wanted]
+    return answer[:, None] if answer.ndim == 1 else answer
 
 
-def _check_image(image: Any) -> None:
-    if not isinstance(image, Tensor) or not image.is_floating_point():
-        kind = image.dtype if isinstance(image, Tensor) else type(image).__name__
-        raise TypeError(
-            f"the image must be a tensor of floats [1, C, H, W], got {kind}. apply_transforms "
-            "makes one of a Pillow image."
-        )
-    if image.ndim == 3:
-        raise ValueError(f"the image {list(image.shape)} lacks its first dimension: image[None].")
-    if image.ndim != 4 or len(image) != 1:
+def _check_one_image(model: nn.Module, image: Any) -> None:
+    check_images(model, image)
+    if len(image) != 1:
         raise ValueError(
             f"one image at a time, [1, C, H, W]; got {list(image.shape)}. Of a batch, take "
             "images[[i]]; vizhelpers.saliency_maps takes batches."
         )
-
-
-def _draw_grey_as_grey() -> None:
-    """Give a picture of one channel grey instead of pyplot's colours, in the first panel and last.
-
-    FlashTorch draws into pyplot's current figure.
-    """
-    import matplotlib.pyplot as plt
-
-    panels = plt.gcf().axes
-    for panel in (panels[0], panels[1], panels[-1]):
-        panel.images[0].set_cmap("gray")
