@@ -12,16 +12,14 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import nbformat
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from playwright.sync_api import Browser, Locator, Page
+from playwright.sync_api import Locator, Page, Route
 from sklearn.metrics import precision_recall_curve
 from sklearn.metrics.pairwise import cosine_distances
-from support.lab import Lab
 from torch import nn
 from torch.utils.tensorboard import SummaryWriter
 
@@ -33,7 +31,6 @@ LOSS = {"fast": np.exp(-0.1 * STEPS), "slow": np.exp(-0.02 * STEPS)}
 MEANS = {"fast": (0.0, 1.0, 2.0), "slow": (2.0, 2.0, -1.0)}
 SPREAD = 0.1
 SWEEP = {"small": (0.125, 16, 0.875), "large": (0.5, 64, 0.25)}
-NOTEBOOK = "tensorboard_frame.ipynb"
 PINK = (255, 0, 200)
 TABS = {
     *("timeseries", "scalars", "images", "graphs", "distributions", "histograms", "text"),
@@ -120,9 +117,7 @@ def ask(board: Board, what: str) -> dict[str, dict[str, object]]:
 
 
 @pytest.fixture(scope="module")
-def board(
-    browser_type_launch_args: object, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Board]:
+def board(page: Page, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Board]:
     folder = tmp_path_factory.mktemp("runs")
     write_logs(folder)
     with start_tensorboard(folder) as board:
@@ -137,33 +132,22 @@ def board(
 
 
 @pytest.fixture(scope="module")
-def opened(
-    browser: Browser, browser_context_args: dict[str, object], board: Board
-) -> Iterator[tuple[Page, list[str]]]:
-    page = browser.new_context(**browser_context_args).new_page()
-    page.set_default_timeout(20_000)
-    problems: list[str] = []
-    page.on("pageerror", lambda error: problems.append(str(error)))
+def show(page: Page, board: Board) -> Iterator[Callable[..., Page]]:
+    """Opens a tab of the one page."""
+    asked: list[str] = []
 
-    def refuse(route: object, request: object) -> None:
-        problems.append(f"asked for {request.url}")
+    def refuse(route: Route) -> None:
+        asked.append(route.request.url)
         route.abort()
 
     page.route(lambda url: not url.startswith((board.url, "data:", "blob:")), refuse)
-    yield page, problems
-    page.context.close()
-
-
-@pytest.fixture
-def show(opened: tuple[Page, list[str]], board: Board) -> Iterator[Callable[..., Page]]:
-    page, problems = opened
 
     def go(tab: str, query: str = "") -> Page:
         page.goto(f"{board.url}{query}#{tab}")
         return page
 
     yield go
-    assert not problems, problems
+    assert asked == [], "of other servers"
 
 
 # Measuring what is drawn
@@ -349,35 +333,3 @@ def test_projector(show: Callable[..., Page]) -> None:
         assert named[:5] == [f"point {n:02d}" for n in nearest]
 
     eventually(neighbours_are_named)
-
-
-# Inside a notebook
-
-
-def test_frame_in_a_notebook(
-    browser: Browser, browser_context_args: dict[str, object], lab: Lab, board: Board
-) -> None:
-    source = f"""from vizhelpers import start_tensorboard
-board = start_tensorboard({str(board.logdir)!r})
-board.show(height=600, tab="images")"""
-    cells = [nbformat.v4.new_code_cell(source)]
-    request = urllib.request.Request(
-        f"{lab.url}/api/contents/{NOTEBOOK}",
-        json.dumps({"type": "notebook", "content": nbformat.v4.new_notebook(cells=cells)}).encode(),
-        {"Authorization": f"token {lab.token}"},
-        method="PUT",
-    )
-    urllib.request.urlopen(request, timeout=20).close()
-    page = browser.new_context(**browser_context_args).new_page()
-    lab.open(page, NOTEBOOK)
-    lab.run_all(page)
-    frame = page.locator(".jp-OutputArea iframe")
-    box = frame.bounding_box()
-    assert box
-    assert box["height"] > 590
-    assert box["width"] > 600
-    shown = page.frame_locator(".jp-OutputArea iframe").locator("tf-image-loader", has_text="flag")
-    shown.locator("img").wait_for(timeout=20_000)
-    link = page.locator(".jp-OutputArea a", has_text="TensorBoard in its own tab")
-    assert link.get_attribute("href") == frame.get_attribute("src")
-    page.context.close()

@@ -55,6 +55,8 @@ def picture(x: int) -> NotebookNode:
 
 
 SHOW = "display({'image/png': disc(%d)}, raw=True)"
+VIEW = "'application/vnd.jupyter.widget-view+json': {'model_id': 'another in each run'}"
+SHOW_WIDGET = f"display({{'image/png': disc(%d), {VIEW}}}, raw=True)"
 SWALLOW = """
 import urllib.request
 try:
@@ -76,6 +78,7 @@ WRONG: dict[str, tuple[str, list[NotebookNode], str]] = {
         "text/html",
     ),
     "picture replaced": (SHOW % 80, [picture(20)], "picture 0: "),
+    "picture of a widget replaced": (SHOW_WIDGET % 80, [picture(20)], "picture 0: "),
     "second picture replaced": (
         f"{SHOW % 20}\n{SHOW % 80}",
         [picture(20), picture(21 + 80)],
@@ -114,6 +117,7 @@ RIGHT: dict[str, tuple[str, list[NotebookNode]]] = {
         "import ipywidgets\nipywidgets.HTML('a')",
         [new_output("execute_result", {"text/plain": "HTML(value='a')"}, execution_count=1)],
     ),
+    "widget, its picture stored": (SHOW_WIDGET % 20, [picture(20)]),
     "this machine may be reached": (
         "import socket\n"
         "server = socket.create_server(('127.0.0.1', 0))\n"

@@ -45,15 +45,6 @@ def pytest_collect_file() -> Iterator[None]:
     ]
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the browser's tests last.
-
-    Playwright keeps an event loop running until the session ends, and what talks to a kernel
-    would find it in its way.
-    """
-    items.sort(key=lambda item: "browser" in item.path.parts)
-
-
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say in plain words which lessons moved, below everything else."""
     moved: dict[str, list[str]] = {}  # of each notebook that was run

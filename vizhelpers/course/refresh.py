@@ -71,8 +71,8 @@ def refresh(paths: Iterable[Path] | None = None, *, check: bool = False) -> list
     """Run notebooks again and store what they print and draw.
 
     A second run changes no byte: nothing that depends on the time, the machine or a random id is
-    stored. Of a widget only its text is kept, because without a running kernel Jupyter would show
-    "model not found" in its place.
+    stored. Of a widget its picture and its text are kept, not the widget itself: without a running
+    kernel Jupyter would show "model not found" in its place.
 
     Args:
         paths: Notebooks; all lessons and solutions when omitted.

@@ -124,8 +124,9 @@ export default {
     const reload = () => load(model, image);
     const gone = new AbortController();
     image.addEventListener("load", redraw); // only then the picture's size is known
-    document.addEventListener("focusin", event => enter(event), { signal: gone.signal });
-    document.addEventListener("keydown", event => leadDown(event), { signal: gone.signal });
+    const first = { capture: true, signal: gone.signal }; // before Jupyter takes a key
+    document.addEventListener("focusin", event => enter(event), first);
+    document.addEventListener("keydown", event => leadDown(event), first);
     model.on("change", redraw);
     model.on("change:png", reload);
     redraw();
