@@ -5,6 +5,7 @@ Drawn with Pillow, several times as fast as Matplotlib. This runs no network.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -24,6 +25,11 @@ from vizhelpers.plotting import NORMAL, SMALL, Limits
 
 # In screen pixels: the longer side of a panel, of what is enlarged and of a mosaic; gaps.
 PANEL, CUT, MOSAIC, GAP, EDGE, TOP = 256, 96, 340, 24, 8, 46
+
+
+# Of cells in rows: left and top of the first, from one to the next across and down, width and
+# height, how many columns, how many cells. In pixels of their picture.
+Grid = list[float]
 
 
 def show_unit(
@@ -96,6 +102,38 @@ def show_unit(
         _frame(pen, box, shapes[1], (right, TOP, *panel.size))
         _draw_cut(sheet, pen, (right, below), photo, box)
     return sheet
+
+
+def unit_grid(picture: Image.Image, rows: int, columns: int) -> Grid:
+    """Where the units lie in the picture of `show_unit`, as `Grid`."""
+    across = (picture.width - 2 * EDGE - GAP) / 2 / columns
+    down = (picture.height - TOP - 12 - CUT - EDGE) / rows
+    return [EDGE, TOP, across, down, across, down, columns, rows * columns]
+
+
+def draw_maps(maps: Floats, title: str, max_tiles: int) -> tuple[Image.Image, Grid]:
+    """A small mosaic, each tile with its channel's number, and where its tiles lie, as `Grid`."""
+    tiles, limits = maps[:max_tiles], plotting.scale_of(maps)
+    columns = math.ceil(math.sqrt(len(tiles)))
+    rows, gap = math.ceil(len(tiles) / columns), 3
+    width = MOSAIC // columns - gap
+    height = max(1, round(width * maps.shape[1] / maps.shape[2]))
+    across, down = width + gap, height + gap
+    sheet = Image.new("RGB", (2 * EDGE + columns * across, TOP + rows * down + EDGE), "white")
+    pen = ImageDraw.Draw(sheet)
+    pen.text((EDGE, 6), title, "black", _font(NORMAL))
+    few = f"the first {len(tiles)} of {len(maps)} maps" if len(tiles) < len(maps) else ""
+    pen.text((EDGE, TOP - 18), few or f"its {len(maps)} maps", "black", _font(SMALL))
+    pen.font = _font(7)
+    for index, values in enumerate(tiles):
+        x, y = EDGE + index % columns * across, TOP + index // columns * down
+        resampling = Image.Resampling.BOX if width < maps.shape[2] else Image.Resampling.NEAREST
+        sheet.paste(
+            Image.fromarray(_coloured(values, limits)).resize((width, height), resampling), (x, y)
+        )
+        if min(width, height) > 25:
+            pen.text((x + 2, y), str(index), "white", stroke_width=1, stroke_fill="black")
+    return sheet, [EDGE, TOP, across, down, width, height, columns, len(tiles)]
 
 
 def _stack(maps: ArrayLike | Tensor) -> Floats:

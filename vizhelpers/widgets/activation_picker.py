@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import warnings
 from collections.abc import Iterable
 from functools import cache, lru_cache
 from typing import Any
 
 import ipywidgets
-import numpy as np
-from PIL import Image
 from torch import Tensor, nn
 
-from vizhelpers._utils.arrays import photo
 from vizhelpers._utils.checks import check_model
 from vizhelpers.features.activation_maximization import (
     ActivationAscent,
@@ -80,7 +78,7 @@ class AscentPicker(LayerPicker):
 
         def started(layer: str, filter: int) -> ActivationAscent:
             ascent = maximize_activation(model, layer, [filter], steps=0, **options)
-            ascent.run(steps, progress=False)
+            _advance(ascent, steps)
             return ascent
 
         def strongest(layer: str) -> Tensor | None:
@@ -141,8 +139,8 @@ class AscentPicker(LayerPicker):
             return
         if self.last_error is not None:
             self.pick(self.ascent.layer, filter=self.ascent.channels[0])
-        self._goal = self.ascent.steps + steps
-        self._set_running(True)
+        self._goal, self.running = self.ascent.steps + steps, True
+        self._tell(self.ascent)
         loop = running_loop()
         if loop is None:
             while self.running:
@@ -152,23 +150,17 @@ class AscentPicker(LayerPicker):
 
     def stop(self) -> None:
         """End the run; the picture stays as it is, and can go on later."""
-        if not self.running:
-            return
+        self.running = False
         if self._task is not None:
             self._task.cancel()
         self._task = None
-        self._set_running(False)
-
-    def close(self) -> None:
-        """End the run, take all off the page, and let go of the network."""
-        if vars(self):
-            self.stop()
-        super().close()
+        if self.ascent is not None:
+            self._tell(self.ascent)
 
     # All of a run happens in one thread, as does what the widgets call: see `View`.
 
     async def _go_on_between(self, ascent: ActivationAscent) -> None:
-        while self.running:
+        while vars(self) and self.running:  # not closed meanwhile
             self._go_on(ascent)
             await asyncio.sleep(PAUSE)
 
@@ -176,25 +168,18 @@ class AscentPicker(LayerPicker):
         """Make some steps and show them."""
         try:
             with self._attempt("The run has ended."):
-                ascent.run(min(CHUNK, self._goal - ascent.steps), progress=False)
+                _advance(ascent, min(CHUNK, self._goal - ascent.steps))
                 # Where a search found nothing, the text says so. It asks for the picture later.
                 if self.select.value is not None:
                     self.refresh()
         except BaseException:  # interrupted
             self.stop()
             raise
+        self._tell(ascent)
         if self.last_error is not None or ascent.steps >= self._goal:
             self.stop()
-        else:
-            self._tell(ascent)
 
-    def _set_running(self, running: bool) -> None:
-        self.running = self.longer.disabled = running
-        self.halt.disabled = not running
-        if self.ascent is not None:
-            self._tell(self.ascent)
-
-    def _draw(self, shown_as: str, filter: int) -> tuple[Image.Image, str]:
+    def _draw(self, shown_as: str, filter: int) -> tuple[Tensor, str]:
         layer, before = "" if shown_as == SCORES else shown_as, self.ascent
         if before is not None and (before.layer, *before.channels) != (layer, filter):
             self.stop()
@@ -208,7 +193,8 @@ class AscentPicker(LayerPicker):
     def _tell(self, ascent: ActivationAscent) -> None:
         """Say how far it is, beside the buttons."""
         made, goal = ascent.steps, self._goal
-        if self.running:
+        self.longer.disabled, self.halt.disabled = self.running, not self.running
+        if self.running and made < goal:
             text, style = f"step {made} of {goal}", "info"
         elif made < goal:
             text, style = f"stopped at step {made}", "warning"
@@ -223,23 +209,21 @@ class AscentPicker(LayerPicker):
 ascent_picker = AscentPicker
 
 
-def ascent_image(ascent: ActivationAscent) -> Image.Image:
-    """The first picture of an ascent, every pixel a square of screen pixels.
+def _advance(ascent: ActivationAscent, steps: int) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # the line of text says it: `note`
+        ascent.run(steps, progress=False)
 
-    Raises:
-        ValueError: the picture has neither one channel nor three.
-    """
+
+def ascent_image(ascent: ActivationAscent) -> Tensor:
+    """The first picture of an ascent, every pixel a square of screen pixels: `[3, H, W]`."""
     image = ascent.images[0]
-    colours = image.expand(3, -1, -1) if len(image) == 1 else image
     zoom = max(1, SIDE // max(image.shape[1:]))
-    pixels = (255 * photo(colours)).round().astype(np.uint8).transpose(1, 2, 0)
-    return Image.fromarray(pixels.repeat(zoom, axis=0).repeat(zoom, axis=1))
+    return image.expand(3, -1, -1).repeat_interleave(zoom, 1).repeat_interleave(zoom, 2)
 
 
 def _word(model: nn.Module, layer: str) -> str:
     """What the list says about a layer."""
-    if not layer:
-        return type(model).__name__
     module = get_layer(model, layer)
     count = getattr(module, "out_channels", None)
     return f"{count} filters" if isinstance(count, int) else type(module).__name__
@@ -249,8 +233,8 @@ def _sentence(ascent: ActivationAscent, real: Tensor | None) -> str:
     (channel,), reached = ascent.channels, float(ascent.activations[0])
     what = "Filter" if ascent.layer else "Class"
     text = f"{what} {channel} after {ascent.steps} steps: activation {number_text(reached)}"
-    if ascent.steps and not (reached or ascent.history.any()):
-        return f"{text}. It is silent, so that no pixel can move it."
+    if ascent.note:
+        return f"{text}; {ascent.note}"
     if real is None:
         return f"{text}."
     best, number = real[:, channel].max(0)

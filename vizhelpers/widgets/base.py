@@ -29,9 +29,7 @@ class PictureBox(anywidget.AnyWidget):  # type: ignore[misc]
     alt = traitlets.Unicode().tag(sync=True)
     stale = traitlets.Bool().tag(sync=True)  # another picture is being drawn, or failed to be
     label = traitlets.Unicode().tag(sync=True)  # what one cell is
-    # Left and top of the first cell, from one to the next across and down, width and height, all
-    # in pixels of the picture; how many columns, how many cells.
-    grid = traitlets.List([0] * 8).tag(sync=True)
+    grid = traitlets.List([0] * 8).tag(sync=True)  # a `Grid` of vizhelpers.features.unit_plot
     chosen = traitlets.Int(-1).tag(sync=True)
     home = traitlets.Int(None, allow_none=True).tag(sync=True)  # chosen when nothing is kept
     kept = traitlets.Bool().tag(sync=True)

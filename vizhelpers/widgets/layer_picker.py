@@ -16,8 +16,6 @@ from vizhelpers.figures import to_png
 from vizhelpers.layers import Kind, get_layer, list_layers
 from vizhelpers.widgets.base import View, boxed
 
-KEPT_PICTURES = 64
-
 
 class LayerPicker(View):
     """A list of layers to search and choose from, with a picture of the chosen one.
@@ -56,7 +54,7 @@ class LayerPicker(View):
         kind: Kind | None = None,
         controls: Mapping[str, Any] | None = None,
         label: str = "Layer",
-        keep: int = KEPT_PICTURES,
+        keep: int = 64,
     ) -> None:
         self._one = label.lower()
         self._words = _words(layers, kind, self._one)

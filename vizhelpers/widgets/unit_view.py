@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import ipywidgets
 import numpy as np
 from numpy.typing import ArrayLike
-from PIL import Image, ImageDraw
 from torch import Tensor
 
-from vizhelpers import plotting
 from vizhelpers._utils.arrays import Floats
 from vizhelpers.features.receptive_fields import Pair, ReceptiveField
 from vizhelpers.features.unit_plot import (
-    CUT,
-    EDGE,
-    GAP,
-    MOSAIC,
-    TOP,
-    _coloured,
-    _font,
     _sentence,
     _spot,
     _stack,
+    draw_maps,
     show_unit,
+    unit_grid,
 )
 from vizhelpers.figures import to_png
 from vizhelpers.widgets.base import PictureBox, View, boxed
@@ -136,10 +128,10 @@ class LinkedView(View):
             maps = _stack(maps)
             channel = int(np.where(np.isfinite(maps), maps, -np.inf).max(axis=(1, 2)).argmax())
             show_unit(self._photo, maps, channel, field=field)  # refuses what does not fit
-            png, grid = _mosaic(maps, layer, self._max_tiles)
+            drawn, grid = draw_maps(maps, layer, self._max_tiles)
             self.layer, self._maps, self._field = layer, maps, field
             with self.mosaic.hold_sync():
-                self.mosaic.png, self.mosaic.grid, self.mosaic.kept = png, grid, False
+                self.mosaic.png, self.mosaic.grid, self.mosaic.kept = to_png(drawn), grid, False
                 self.mosaic.alt = f"{len(maps)} maps of {layer}".strip()
             self._show(channel, None)
 
@@ -152,11 +144,9 @@ class LinkedView(View):
             self.channel, self.position, self.last_error = channel, spot, None
             self.number.value = self.mosaic.chosen = channel
             _, rows, columns = maps.shape
-            across = (drawn.width - 2 * EDGE - GAP) / 2 / columns
-            down = (drawn.height - TOP - 12 - CUT - EDGE) / rows
             shown = f"channel {channel} of {layer}" if layer else f"channel {channel}"
             with self.image.hold_sync():
-                self.image.grid = [EDGE, TOP, across, down, across, down, columns, rows * columns]
+                self.image.grid = unit_grid(drawn, rows, columns)
                 self.image.kept = self.image.kept and position is not None
                 self.image.home, self.image.chosen = (
                     -1 if unit is None else unit[0] * columns + unit[1] for unit in (home, spot)
@@ -165,26 +155,3 @@ class LinkedView(View):
 
 
 linked_view = LinkedView
-
-
-def _mosaic(maps: Floats, title: str, max_tiles: int) -> tuple[bytes, list[float]]:
-    """A mosaic as a PNG, each tile with its channel's number, and its `PictureBox.grid`."""
-    tiles, limits = maps[:max_tiles], plotting.scale_of(maps)
-    columns = math.ceil(math.sqrt(len(tiles)))
-    rows, gap = math.ceil(len(tiles) / columns), 3
-    width = MOSAIC // columns - gap
-    height = max(1, round(width * maps.shape[1] / maps.shape[2]))
-    across, down = width + gap, height + gap
-    sheet = Image.new("RGB", (2 * EDGE + columns * across, TOP + rows * down + EDGE), "white")
-    pen = ImageDraw.Draw(sheet)
-    pen.text((EDGE, 6), title, "black", _font(plotting.NORMAL))
-    few = f"the first {len(tiles)} of {len(maps)} maps" if len(tiles) < len(maps) else ""
-    pen.text((EDGE, TOP - 18), few or f"its {len(maps)} maps", "black", _font(plotting.SMALL))
-    shrink = Image.Resampling.BOX if width < maps.shape[2] else Image.Resampling.NEAREST
-    for index, values in enumerate(tiles):
-        x, y = EDGE + index % columns * across, TOP + index // columns * down
-        tile = Image.fromarray(_coloured(values, limits)).resize((width, height), shrink)
-        sheet.paste(tile, (x, y))
-        if min(width, height) > 25:
-            pen.text((x + 2, y), str(index), "white", _font(7), stroke_width=1, stroke_fill="black")
-    return to_png(sheet), [EDGE, TOP, across, down, width, height, columns, len(tiles)]
