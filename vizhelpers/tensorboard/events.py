@@ -8,7 +8,7 @@ import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import IO, Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,10 @@ from vizhelpers.tensorboard.images import Pixels
 
 # Summaries without the name of a plugin: what torch's SummaryWriter makes by default.
 _OLD_KINDS = {"simple_value": "scalars", "image": "images", "histo": "histograms"}
+
+_FORMATS = ("PNG", "JPEG", "GIF", "WEBP", "BMP")  # what writers write; no program is started
+_AROUND = 16  # bytes of a record's length and its two checksums
+_LONGEST = 1 << 28  # no event is longer; the reader would make room for it before it looks
 
 LogDir = str | os.PathLike[str]
 Item = TypeVar("Item", bound=tuple[Any, ...])  # its first entry is the step
@@ -63,8 +67,9 @@ def read_scalars(logdir: LogDir) -> dict[str, dict[str, Series]]:
 
     Values are float32 in the file, so 0.1 comes back as 0.10000000149, unless ``add_scalar`` was
     told ``new_style=True, double_precision=True``. Nothing is sorted: a restart that repeats
-    steps gives them twice, unless its writer said ``purge_step``, which drops what was there from
-    that step on.
+    steps gives them twice, as on the page. A writer with ``purge_step`` drops what was there from
+    that step on, unless it is the first such one in its run: the page, too, takes the first mark
+    of a start for the beginning.
 
     Args:
         logdir: The folder that a SummaryWriter was given, or one above it, or one event file.
@@ -130,9 +135,10 @@ def _read(
     Over the loader of files on which `EventAccumulator` stands, too. That one stops in silence
     where a file is damaged, and gives up the whole run where a file holds something else.
     """
-    folder, files = _event_files(logdir)
+    folder, files = _run_files(logdir)
     found: dict[str, dict[str, list[Item]]] = {}
     plugins: dict[tuple[str, str], str] = {}
+    started: set[str] = set()
     problems: list[str] = []
     written = False
     for path in with_progress(files, "event files"):
@@ -142,8 +148,9 @@ def _read(
         for event in _events(path, name, problems):
             written |= event.WhichOneof("what") != "file_version"
             if event.HasField("session_log") and event.session_log.status == 1:  # START
-                for items in tags.values():  # a writer with purge_step: what it will repeat goes
+                for items in tags.values() if run in started else ():  # which it will repeat
                     items[:] = [item for item in items if item[0] < event.step]
+                started.add(run)
             for value in event.summary.value:
                 # Only the first value of a tag has to name its plugin.
                 plugin = _OLD_KINDS.get(value.WhichOneof("value")) or plugins.setdefault(
@@ -163,7 +170,7 @@ def _read(
     return {run: kept[run] for run in sorted(kept) if kept[run]}
 
 
-def _event_files(logdir: LogDir) -> tuple[Path, list[Path]]:
+def _run_files(logdir: LogDir) -> tuple[Path, list[Path]]:
     """The folder and its event files, in the order in which they are to be read."""
     path = Path(logdir).expanduser()
     if not path.exists():
@@ -172,15 +179,25 @@ def _event_files(logdir: LogDir) -> tuple[Path, list[Path]]:
         if "tfevents" in path.name:
             return path.parent, [path]
         raise NotADirectoryError(f"'{path}' is no folder, and no event file (…tfevents…) either.")
-    # By name, which begins with the time, as TensorBoard does.
-    files = sorted(file for file in path.rglob("*tfevents*") if file.is_file())
-    files = [file for file in files if file.suffix != ".profile-empty"]  # a profiler's mark
+    files = list(event_files(path))
     if not files:
         raise FileNotFoundError(
             f"there are no event files in or below '{path}'. Give the folder that a "
             "SummaryWriter was given (log_dir); without one it writes to 'runs'."
         )
     return path, files
+
+
+def event_files(folder: Path, above: tuple[Path, ...] = ()) -> Iterator[Path]:
+    """The event files of a folder and those below it, links to folders included, as on the page."""
+    if (real := folder.resolve()) in above:  # a link leads in a circle
+        return
+    # By name, which begins with the time, as TensorBoard does.
+    for path in sorted(folder.iterdir()):
+        if path.is_dir():
+            yield from event_files(path, (*above, real))
+        elif path.is_file() and "tfevents" in path.name and path.suffix != ".profile-empty":
+            yield path
 
 
 def _events(path: Path, name: str, problems: list[str]) -> Iterator[Any]:
@@ -192,9 +209,13 @@ def _events(path: Path, name: str, problems: list[str]) -> Iterator[Any]:
     consumed = 0
     try:
         size = path.stat().st_size  # before reading: a file may still grow
-        for record in RawEventFileLoader(str(path)).Load():
-            yield Event.FromString(record)
-            consumed += len(record) + 16  # its length and two checksums stand around it
+        records = RawEventFileLoader(str(path)).Load()
+        with path.open("rb") as file:
+            while _length(file, consumed) <= min(_LONGEST, size - consumed - _AROUND):
+                if (record := next(records, None)) is None:
+                    break
+                yield Event.FromString(record)
+                consumed += len(record) + _AROUND
         if not size:
             problems.append(f"{name}: is empty. If its writer lives, call its flush() or close().")
         elif not consumed:
@@ -208,6 +229,12 @@ def _events(path: Path, name: str, problems: list[str]) -> Iterator[Any]:
         problems.append(f"{name}: holds other records than events; another program wrote it.")
     except OSError as error:
         problems.append(f"{name}: cannot be opened ({error.strerror}).")
+
+
+def _length(file: IO[bytes], place: int) -> int:
+    """What the record at some place says of its length, before it is believed."""
+    file.seek(place)
+    return int.from_bytes(file.read(8), "little")
 
 
 def _array(value: Any) -> NDArray[Any]:
@@ -226,7 +253,7 @@ def _points(step: int, value: Any) -> list[tuple[int, float]]:
 
 def _shots(step: int, value: Any) -> list[Shot]:
     files = _array(value)[2:]  # after width and height
-    images = (Image.open(io.BytesIO(file)).convert("RGB") for file in files)
+    images = (Image.open(io.BytesIO(file), formats=_FORMATS).convert("RGB") for file in files)
     return [Shot(step, np.array(image)) for image in images]
 
 
@@ -238,6 +265,3 @@ def _bins(step: int, value: Any) -> list[Bins]:
 def _notes(step: int, value: Any) -> list[Note]:
     lines = (part.decode(errors="replace") for part in _array(value).ravel())
     return [Note(step, "\n".join(lines))]
-
-
-# -- writing ----------------------------------------------------------------------------------

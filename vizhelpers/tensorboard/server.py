@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import socket
 import sys
@@ -17,13 +18,22 @@ from threading import Thread
 from typing import Any, Self
 from urllib.request import ProxyHandler, build_opener
 
+from vizhelpers._utils.checks import whole
+from vizhelpers.tensorboard.events import event_files
+
 HOST = "127.0.0.1"  # this machine alone: whoever reaches the server can read every run
 # Runs TensorBoard in a process of its own. Nobody writes to its standard input, but the kernel
 # holds the other end: when the kernel ends, were it killed, the system closes that end, and the
 # server ends as well. Not the program `tensorboard`: on Windows it is a launcher whose child would
-# survive, and this Python's own package is there whatever is on the PATH.
+# survive, and this Python's own package is there whatever is on the PATH. It says which files it
+# reads: it goes on showing what it has read, so once one of them is gone, it is no longer true.
 SERVER = """
 import os, signal, threading
+from tensorboard.backend.event_processing.event_file_loader import RawEventFileLoader
+def tell_what_is_read(loader, path, *rest, open=RawEventFileLoader.__init__, **options):
+    print("reads", path, flush=True)
+    open(loader, path, *rest, **options)
+RawEventFileLoader.__init__ = tell_what_is_read
 def end_with_the_kernel():
     os.read(0, 1)
     from tensorboard import manager
@@ -49,13 +59,26 @@ on Colab: <code>%load_ext tensorboard</code>, then <code>%tensorboard --logdir â
 _boards: list[Board] = []
 
 
+def _let_go() -> None:
+    """In a forked child: its end of the pipe would keep the servers alive after the kernel."""
+    while _boards:
+        stdin = _boards.pop()._process.stdin
+        assert stdin
+        stdin.close()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks
+    os.register_at_fork(after_in_child=_let_go)
+
+
 def start_tensorboard(
     logdir: str | PathLike[str], *, port: int | None = None, timeout: float = 60
 ) -> Board:
     """Start TensorBoard on a folder of runs, or return the one that is already running.
 
-    Only this machine can reach it, it asks nothing of the network, and it follows a training
-    while that still writes. It ends with `Board.stop`, or with the kernel.
+    Where event files were deleted that the running one shows, it is replaced: it would go on
+    showing them. Only this machine can reach it, it asks nothing of the network, and it follows
+    a training while that still writes. It ends with `Board.stop`, or with the kernel.
 
     Args:
         logdir: The folder with one run, or with folders of runs. It may still be empty.
@@ -76,9 +99,9 @@ def start_tensorboard(
     """
     folder = _existing_folder(logdir)
     for board in list(_boards):
-        if not board.logdir.is_dir():  # a temporary folder of this cell's last run
+        if not board.running or board.is_stale():
             board.stop()
-        elif board.running and board.logdir == folder and port in (None, board.port):
+        elif board.logdir == folder and port in (None, board.port):
             return board
     if find_spec("tensorboard") is None:
         raise RuntimeError("TensorBoard is not installed in this Python: pip install tensorboard")
@@ -90,7 +113,6 @@ def start_tensorboard(
     except BaseException:  # an interrupt, too, must leave nothing behind
         board.stop()
         raise
-    _boards.append(board)
     return board
 
 
@@ -110,6 +132,8 @@ class Board:
             command, stdin=PIPE, stdout=PIPE, stderr=STDOUT, encoding="utf-8", errors="replace"
         )
         self._last_words: deque[str] = deque(maxlen=12)
+        self._read: dict[Path, int] = {}  # event files and their numbers in the file system
+        _boards.append(self)
         self._listener = Thread(target=self._listen, daemon=True)
         self._listener.start()
 
@@ -122,6 +146,12 @@ class Board:
     def running(self) -> bool:
         """Whether the server still lives."""
         return self._process.poll() is None
+
+    def is_stale(self) -> bool:
+        """Whether its folder, or an event file that it has read, is gone or another one now."""
+        return not self.logdir.is_dir() or any(
+            _number(path) != number for path, number in self._read.copy().items()
+        )
 
     def show(self, height: int = 700, tab: str | None = None) -> Frame:
         """Show TensorBoard below the cell, with a link to it.
@@ -146,6 +176,7 @@ class Board:
         if tab is not None and tab not in known:
             raise ValueError(f"TensorBoard has no tab {tab!r}, but {', '.join(sorted(known))}.")
         url = f"{self.url}#{tab}" if tab else self.url
+        height = whole("height", height)  # no text: it becomes a part of the page
         return Frame(FRAME.format(url=url, port=self.port, height=height), tab)
 
     def stop(self) -> None:
@@ -176,6 +207,10 @@ class Board:
         assert self._process.stdout
         with self._process.stdout as said:
             for line in said:
+                if line.startswith("reads "):
+                    path = Path(line.removeprefix("reads ").rstrip("\n"))
+                    self._read[path] = _number(path)
+                    continue
                 self._last_words.append(line)
                 if found := SERVING.search(line):
                     self.port = int(found[1])
@@ -195,7 +230,7 @@ class Board:
 
     def _answers(self) -> bool:
         # A page that is opened before the runs are listed stays empty until it is reloaded.
-        wanted = any(path.is_file() for path in self.logdir.rglob("*tfevents*"))
+        wanted = any(event_files(self.logdir))
         try:
             return self.port > 0 and (bool(_ask(self.port, "runs")) or not wanted)
         except OSError:
@@ -221,6 +256,14 @@ class Frame:
         return {**widget._repr_mimebundle_(**options), "text/plain": repr(self)}
 
 
+def _number(path: Path) -> int:
+    """The file's number in the file system; 0 if there is none."""
+    try:
+        return path.stat().st_ino
+    except OSError:
+        return 0
+
+
 def _existing_folder(logdir: str | PathLike[str]) -> Path:
     folder = Path(logdir).expanduser().resolve()
     if folder.is_file():
@@ -233,9 +276,7 @@ def _existing_folder(logdir: str | PathLike[str]) -> Path:
 
 def _check_port(port: int) -> None:
     """Refuse a number that is no port, and one that is taken: say by whom."""
-    if not isinstance(port, int):
-        raise TypeError(f"port must be an integer or None, not {type(port).__name__}.")
-    if not 1 <= port <= 65535:
+    if not 1 <= whole("port", port) <= 65535:
         raise ValueError(f"port must be between 1 and 65535, not {port}; leave it out for any.")
     try:  # Windows would let two listen on one, so the server's own error is not enough
         socket.create_connection((HOST, port), timeout=1).close()

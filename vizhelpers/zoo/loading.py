@@ -6,7 +6,6 @@ import sys
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from functools import partial
 from http.client import HTTPException
 from pathlib import Path
@@ -15,7 +14,10 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import torch
 from torch import Tensor, nn
 
+from vizhelpers._utils.checks import whole
+from vizhelpers._utils.messages import did_you_mean
 from vizhelpers._utils.paths import WEIGHTS
+from vizhelpers._utils.weight_files import read_state_dict
 from vizhelpers.images import IMAGENET_MEAN, IMAGENET_STD
 
 if TYPE_CHECKING:
@@ -74,8 +76,9 @@ def load_model(
     """Load a network in eval mode, with a `ModelInfo` as ``model.info``.
 
     Args:
-        name: ``"alexnet"``, ``"vgg11"`` or ``"resnet18"``; with other `weights` than ``"course"``
-            any classification network of torchvision.
+        name: ``"alexnet"``, ``"vgg11"`` or ``"resnet18"``; ``"efficientnet_lite0"``, which knows
+            photos and needs no download; with other `weights` than ``"course"`` any
+            classification network of torchvision.
         weights: ``"course"`` for the narrow networks that come with the course, trained on drawn
             scenes. ``"imagenet"`` for the full-size network with torchvision's ``DEFAULT``
             weights, from torch's cache or else downloaded. ``None`` for random weights: in the
@@ -93,19 +96,33 @@ def load_model(
     """
     if not isinstance(name, str):
         raise TypeError(f"name must be a string such as 'resnet18', not {type(name).__name__}.")
-    if weights is None:
+    if twin != "fair" and weights != "course":
+        raise ValueError(f"twin={twin!r} is for the course's networks alone: weights='course'.")
+    place, seed = _device(device), whole("seed", seed)
+    if name == "efficientnet_lite0" and twin == "fair" and weights in ("course", "imagenet"):
+        from vizhelpers.zoo.photo_network import load_photo_network
+
+        model = load_photo_network()
+    elif weights is None:
         model = _untrained(name, seed)
     elif weights == "course":
         model = _course(name, twin)
     elif weights == "imagenet":
         model = _imagenet(name)
     elif isinstance(weights, str | os.PathLike):
-        model = _from_file(name, Path(weights))
+        model = _from_file(name, Path(weights).expanduser())
     else:
         raise TypeError(
             f"weights must be 'course', 'imagenet', None or a path, not {type(weights).__name__}."
         )
-    return model.eval().to(device or "cpu")
+    return model.eval().to(place)
+
+
+def _device(device: str | torch.device | None) -> torch.device:
+    try:
+        return torch.device(device or "cpu")
+    except RuntimeError as error:
+        raise ValueError(f"device: {error}") from error
 
 
 def _course(name: str, twin: str) -> nn.Module:
@@ -145,6 +162,11 @@ def _from_file(name: str, path: Path) -> nn.Module:
     choices = [(_empty(_torchvision(name)), _imagenet_info)]
     if name in ARCHITECTURES:
         choices.insert(0, (_empty(ARCHITECTURES[name]), _course_info))
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"there is no weights file {_short(path)}. weights may be 'course', 'imagenet', None "
+            "or the path of a .safetensors or .pth file."
+        )
     state = _read(path)
     model, info = min(choices, key=lambda choice: len(_mismatches(choice[0], state)))
     return _with_info(_filled(model, state, path), info(name, path.name))
@@ -201,44 +223,12 @@ def _download(name: str, weights: Any, path: Path) -> None:
         raise WeightsUnavailable(message, headline) from error
 
 
-def _read(path: Path, cure: str = "Copy or download it again.") -> dict[str, Tensor]:
-    """Read a state dict, floats as float32, without ever running code that the file may hold."""
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"There is no weights file {_short(path)}. weights may be 'course', 'imagenet', None "
-            "or the path of a .safetensors or .pth file."
-        )
-    if path.suffix not in (".safetensors", ".pth", ".pt"):
-        raise ValueError(f"{_short(path)} should be a .safetensors or a .pth file.")
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            state: Any = load_file(path)
-        else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # safetensors, zip, pickle: each has its own kinds
-        raise ValueError(f"{_short(path)} {_what_is_wrong(path, error)} {cure}") from error
-    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
-        raise ValueError(
-            f"{_short(path)} holds no state dict (names and their tensors). Make one with "
-            "torch.save(model.state_dict(), path)."
-        )
+def _read(path: Path, cure: str | None = None) -> dict[str, Tensor]:
+    """The state dict in a file, floats as float32."""
+    state = dict(read_state_dict(path, cure))
+    if others := [name for name, value in state.items() if not isinstance(value, Tensor)]:
+        raise ValueError(f"{_short(path)} holds {others[0]!r}, which is no tensor.")
     return {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
-
-
-def _what_is_wrong(path: Path, error: Exception) -> str:
-    start = path.read_bytes()[:200].lstrip().lower()
-    if not start:
-        return "is empty."
-    if start.startswith((b"<!doctype", b"<html", b"<?xml")):
-        return "is a web page and not a weights file: the address was wrong or wanted a log-in."
-    if "Unsupported global" in str(error) or "Unsupported class" in str(error):
-        return (
-            "holds a program and not only tensors, so it was not opened. If it is your own: save "
-            "model.state_dict() instead of the model."
-        )
-    return "is damaged, cut short or no weights file at all."
 
 
 def _filled(model: nn.Module, state: dict[str, Tensor], path: Path) -> nn.Module:
@@ -300,10 +290,9 @@ def _torchvision(name: str) -> Callable[[], nn.Module]:
 
 
 def _refuse(what: str, wrong: str, names: list[str], also: str = "") -> NoReturn:
-    near = get_close_matches(wrong.lower(), names, n=3, cutoff=0.5)
-    hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
-    there = f" There are: {', '.join(names)}." if len(names) < 10 else ""
-    raise ValueError(f"{what}.{hint}{there} {also}".rstrip())
+    there = f"There are: {', '.join(names)}." if len(names) < 10 else ""
+    parts = [f"{what}.", did_you_mean(wrong, names), there, also]
+    raise ValueError(" ".join(part for part in parts if part))
 
 
 def _with_info(model: nn.Module, info: ModelInfo) -> nn.Module:
