@@ -103,8 +103,8 @@ def top_patches(
 
     Args:
         model: A network that takes one batch of images.
-        layer: Name of a layer that returns maps `[N, C, H, W]` or vectors `[N, C]`, or the
-            layer itself. Where it is called several times, the first call counts.
+        layer: Name of a layer that returns maps `[N, C, H, W]` (or `[N, H, W, C]`) or vectors
+            `[N, C]`, or the layer itself. Where it is called several times, the first call counts.
         images: `[N, 3, H, W]` as the network takes them, that is, already normalised.
         count: How many patches for each channel.
         batch_size: How many images at a time.
@@ -129,36 +129,32 @@ def top_patches(
     with preserve_state(model):
         model.eval()
         for index, batch in with_progress(batches, field.layer):
-            maps = capture(model, to_model(model, batch), layer, stop_early=True)[field.layer][
-                0
-            ].cpu()
-            found = _strongest(maps, field.layer, index * batch_size)
+            captured = capture(model, to_model(model, batch), layer, stop_early=True)
+            maps = captured[field.layer][0].cpu()
+            found = _strongest(maps, field, index * batch_size)
             joined = [torch.cat(pair) for pair in zip(best, found, strict=True)] if best else found
             # Stable: of equal values, those of earlier images stay in front.
             order = joined[0].sort(dim=0, descending=True, stable=True).indices[:count]
             best = [numbers.gather(0, order) for numbers in joined]
-    return _with_boxes(field, *(numbers.T.contiguous() for numbers in best))
-
-
-def _strongest(maps: Tensor, layer: str, first: int) -> list[Tensor]:
-    """The highest value of each channel in each image, the image's index, the flat position."""
-    if maps.ndim not in (2, 4):
-        raise ValueError(
-            f"{layer!r} returns {list(maps.shape)}; patches need maps [N, C, H, W] or vectors."
-        )
-    flat = maps.flatten(2) if maps.ndim == 4 else maps[:, :, None]
-    values = flat.amax(2)
-    if not values.isfinite().all():
-        raise ValueError(f"{layer!r} returns numbers that are not finite (NaN or infinity).")
-    # argmax may take any of several equal places.
-    places = torch.arange(flat.shape[2]).where(flat == values[:, :, None], flat.shape[2]).amin(2)
-    return [values, torch.arange(first, first + len(maps))[:, None].expand_as(values), places]
-
-
-def _with_boxes(
-    field: ReceptiveField, values: Tensor, images: Tensor, places: Tensor
-) -> TopPatches:
+    values, found_in, places = (numbers.T.contiguous() for numbers in best)
     columns = field.map_shape[1]
     positions = torch.stack([places // columns, places % columns], dim=2)
     boxes = torch.tensor([[field.box(*unit) for unit in row] for row in positions.tolist()])
-    return TopPatches(field.layer, field, values, images, positions, boxes)
+    return TopPatches(field.layer, field, values, found_in, positions, boxes)
+
+
+def _strongest(maps: Tensor, field: ReceptiveField, first: int) -> list[Tensor]:
+    """The highest value of each channel in each image, the image's index, the flat position."""
+    if maps.ndim not in (2, 4):
+        raise ValueError(
+            f"{field.layer!r} returns {list(maps.shape)}; patches need maps [N, C, H, W] or "
+            "vectors [N, C]."
+        )
+    maps = maps.movedim(-1, 1) if field.channels_last else maps
+    flat = maps.flatten(2) if maps.ndim == 4 else maps[:, :, None]
+    values = flat.amax(2)
+    if not values.isfinite().all():
+        raise ValueError(f"{field.layer!r} returns numbers that are not finite (NaN or infinity).")
+    # argmax may take any of several equal places.
+    places = torch.arange(flat.shape[2]).where(flat == values[:, :, None], flat.shape[2]).amin(2)
+    return [values, torch.arange(first, first + len(maps))[:, None].expand_as(values), places]

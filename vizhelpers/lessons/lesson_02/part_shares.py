@@ -125,7 +125,7 @@ def part_shares(patches: TopPatches, parts: Tensor, labels: Tensor) -> PartShare
             "those of the images in which the patches were found; got "
             f"{list(parts.shape)} and {list(labels.shape)}."
         )
-    if 0 in field.stride:
+    if field.stride is None or 0 in field.stride:
         raise ValueError(f"{field} So they have no middle; choose a layer with maps.")
     groups = (labels[:, None, None] * len(PARTS) + parts).where(parts > 0, 0)
     pixels = groups.flatten().bincount()
