@@ -123,7 +123,11 @@ class Backprop(flashtorch.saliency.Backprop):  # type: ignore[misc]  # FlashTorc
                 f"an image of {input_.shape[1]} channels cannot be drawn; calculate_gradients "
                 "returns the gradient of each."
             )
-        with plt.rc_context({"image.cmap": "gray"}):  # of a grey image; pyplot would colour it
+        # Of a grey image, which pyplot would colour. No rc_context: it would also take back what
+        # a notebook's backend sets when the first figure is made.
+        before = plt.rcParams["image.cmap"]
+        plt.rcParams["image.cmap"] = "gray"
+        try:
             # FlashTorch's figure fails on a tensor that requires a gradient, NumPy on bfloat16.
             return super().visualize(
                 input_.detach().cpu().float(),
@@ -135,6 +139,8 @@ class Backprop(flashtorch.saliency.Backprop):  # type: ignore[misc]  # FlashTorc
                 alpha=alpha,
                 return_output=return_output,
             )
+        finally:
+            plt.rcParams["image.cmap"] = before
 
 
 class GradientAscent(flashtorch.activmax.GradientAscent):  # type: ignore[misc]
