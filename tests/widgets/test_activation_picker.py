@@ -1,6 +1,7 @@
 """The ascent picker without a browser, against the pure functions that it is built on."""
 
 import asyncio
+import gc
 import io
 import re
 import threading
@@ -72,10 +73,15 @@ def assert_at_rest(view: AscentPicker, words: str) -> None:
 def in_a_notebook(cell: Callable[[], Any]) -> None:
     """Run with a running loop, as in a kernel; nothing may be left over."""
 
+    problems: list[object] = []
+
     async def run() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, what: problems.append(what))
         await cell()
         await asyncio.sleep(0)
         assert asyncio.all_tasks() == {asyncio.current_task()}
+        gc.collect()  # only then a task says that it has failed
+        assert problems == []
 
     before = threading.active_count()
     asyncio.run(run())
