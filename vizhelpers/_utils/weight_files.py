@@ -102,8 +102,8 @@ def _what_is_wrong(path: Path, error: Exception) -> tuple[str, str]:
         what = "holds a whole model, which is a program, and was not opened."
         return what, f"Where the model can be loaded, save its numbers alone: {own}"
     if objects:
-        what = f"holds more than numbers ({', '.join(sorted(objects))}), which may run code, and was not"
-        return f"{what} opened.", f"If it is your own, save the numbers alone: {own}"
+        what = f"holds more than numbers ({', '.join(sorted(objects))}) and was not opened."
+        return what, f"If it is your own, save the numbers alone: {own}"
     what = "is damaged, cut short or no .safetensors or .pth file." if start else "is empty."
     return what, "Copy or download it again."
 

@@ -10,11 +10,13 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from vizhelpers._utils.clear_errors import clear_errors
 from vizhelpers.attribution.metrics import Array, checked
 
 Baseline = Literal["centre", "edges", "random", "whole"]
 
 
+@clear_errors
 def baseline_maps(images: Array, kind: Baseline, *, seed: int = 0) -> Tensor:
     """Make maps that know nothing of the network: what a method has to beat.
 

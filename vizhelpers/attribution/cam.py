@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from vizhelpers._utils.checks import Output, check_images, to_model
+from vizhelpers._utils.clear_errors import clear_errors
 from vizhelpers._utils.progress_bar import with_progress
 from vizhelpers.attribution.methods import CLASS_MAPS as METHODS
 from vizhelpers.attribution.methods import check_method
@@ -71,6 +72,7 @@ class ClassMaps:
         return f"ClassMaps({self.method} at {self.layer}: {count} of {height}×{width}{size})"
 
 
+@clear_errors
 def class_maps(
     model: nn.Module,
     images: Tensor,
@@ -116,11 +118,18 @@ def class_maps(
         >>> class_maps(load_model("resnet18"), images, 3).maps.shape
         torch.Size([4, 128, 128])
     """
-    model, cls = check_images(model, images), _method(method)
+    model = check_images(model, images)
+    if isinstance(method, str):
+        check_method(method, METHODS)
+    elif not hasattr(method, "get_cam_image"):
+        raise TypeError(f"method is a name or a class of pytorch_grad_cam, got {method!r}.")
     if reshape is not None and layer is None:
         raise ValueError("reshape= is for one layer: say which, layer=.")
     images = images.detach()
     with differentiable(model):
+        import pytorch_grad_cam  # here, as what it imports draws random numbers
+
+        cls = getattr(pytorch_grad_cam, method) if isinstance(method, str) else method
         looked = Looked(model, images, output)
         asked = asked_for(targets, checked_scores(looked.output, 1), len(images))
         if cls.__name__ == "FullGrad":
@@ -153,7 +162,7 @@ def _run(
         cam.get_cam_image = record
         for start in with_progress(range(0, len(images), size), cls.__name__):
             some = slice(start, start + size)
-            maps.append(cam(to_model(model, images[some]), goals and goals[some]))
+            maps.append(cam(to_model(model, images[some]).clone(), goals and goals[some]))
             scores.append(cam.outputs.detach())
     stretched = _finite(maps)
     if len(stretched) != len(images):
@@ -233,14 +242,3 @@ def _library(model: Scores, cls: type[Any], target: TargetLayer) -> Iterator[Any
 
 def _leaf(module: nn.Module, args: Any, output: Tensor) -> Tensor:
     return output.detach().requires_grad_()
-
-
-def _method(method: str | type[Any]) -> type[Any]:
-    if not isinstance(method, str):
-        if not hasattr(method, "get_cam_image"):
-            raise TypeError(f"method is a name or a class of pytorch_grad_cam, got {method!r}.")
-        return method
-    check_method(method, METHODS)
-    import pytorch_grad_cam
-
-    return getattr(pytorch_grad_cam, method)

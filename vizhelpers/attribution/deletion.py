@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from vizhelpers._utils.checks import Output, check_images, select, to_model, whole
+from vizhelpers._utils.clear_errors import clear_errors
 from vizhelpers._utils.progress_bar import with_progress
 from vizhelpers.attribution.metrics import Array, check_shape, checked_maps, with_interval
 from vizhelpers.attribution.targets import as_functions, asked_for, checked_scores
@@ -52,6 +53,7 @@ class Curves:
     __repr__ = __str__
 
 
+@clear_errors
 def deletion_insertion(
     model: nn.Module,
     images: Tensor,

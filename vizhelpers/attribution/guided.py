@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import Node, get_gradient_edge
 
+from vizhelpers._utils.clear_errors import clear_errors
 from vizhelpers._utils.messages import callers_level
 
 # What the guided rule, which is about ReLUs, has nothing to say to, by autograd's names: sums,
@@ -35,6 +36,7 @@ class NothingToGuideWarning(UserWarning):
     """A guided gradient that is wholly or partly a plain one."""
 
 
+@clear_errors
 def guided_gradient(scores: Tensor, images: Tensor) -> Tensor:
     """Take the gradient by guided backpropagation: at every ReLU, negative gradients become 0.
 
@@ -52,7 +54,7 @@ def guided_gradient(scores: Tensor, images: Tensor) -> Tensor:
         The gradient of the sum of the scores, of the shape of `images`.
 
     Raises:
-        RuntimeError: the scores do not depend on the images, says autograd.
+        ValueError: the scores do not depend on the images, or these require no gradient.
 
     Warns:
         NothingToGuideWarning: there is no ReLU, so that this is the plain gradient; or there is
@@ -60,6 +62,8 @@ def guided_gradient(scores: Tensor, images: Tensor) -> Tensor:
             written in another way, and is left as it is.
     """
     nodes = _between(scores, images)
+    if not nodes:
+        raise ValueError("the scores do not depend on the images, or those require no gradient.")
     relus = [node for node in nodes if _kind(node) == "Relu"]
     for node in relus:
         node.register_prehook(_positive_part)
@@ -80,7 +84,7 @@ def _between(result: Tensor, start: Tensor) -> set[Node]:
         for before, _ in node.next_functions:
             users[before].append(node)
     first = get_gradient_edge(start).node if start.requires_grad else None
-    return _reached(first, lambda node: users[node])
+    return _reached(first if first in users else None, lambda node: users[node])
 
 
 def _inputs(node: Node) -> list[Node | None]:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vizhelpers._utils.arrays import as_numbers
+from vizhelpers._utils.clear_errors import clear_errors
 
 Array: TypeAlias = Tensor | NDArray[Any]
 
@@ -58,6 +59,7 @@ class MapScores:
     __repr__ = __str__
 
 
+@clear_errors
 def score_maps(maps: Array, masks: Array) -> MapScores:
     """Compare maps with the exact masks of what they should show.
 
@@ -107,6 +109,7 @@ def _strongest_on(values: Tensor, inside: Tensor) -> Tensor:
     return (above & inside).sum(1) + missing * (tied & inside).sum(1) / tied.sum(1)
 
 
+@clear_errors
 def interval(values: Array, level: float = 0.95) -> tuple[float, float]:
     """Tell how far a mean could have come out differently with other images of the same kind.
 

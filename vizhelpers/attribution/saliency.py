@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from vizhelpers._utils.checks import Output, check_images, to_model, whole
+from vizhelpers._utils.clear_errors import clear_errors
 from vizhelpers._utils.progress_bar import with_progress
 from vizhelpers.attribution.guided import guided_gradient
 from vizhelpers.attribution.methods import SALIENCY as METHODS
@@ -62,6 +63,7 @@ class SaliencyMaps:
         return f"SaliencyMaps({self.method}: {count} of {height}×{width})"
 
 
+@clear_errors
 def saliency_maps(
     model: nn.Module,
     images: Tensor,

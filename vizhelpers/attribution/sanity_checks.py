@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from vizhelpers._utils.checks import check_hookable
+from vizhelpers._utils.clear_errors import clear_errors
 from vizhelpers.attribution.metrics import Array, checked
 from vizhelpers.state import preserve_state
 
@@ -119,6 +120,7 @@ def _changed(new: Tensor, old: Tensor) -> Tensor:
     return torch.empty_like(new).normal_(float(new.mean()), spread)
 
 
+@clear_errors
 def rank_correlation(maps_a: Array, maps_b: Array) -> Tensor:
     """Compare maps by the order of their pixels: Spearman's rank correlation, image by image.
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from vizhelpers._utils.checks import Output, check_images, is_float, select, to_model
+from vizhelpers._utils.clear_errors import clear_errors
 from vizhelpers._utils.layouts import channels_last, fits
 from vizhelpers.hooks import capture, differentiable
 from vizhelpers.layers import get_layer, list_layers
@@ -50,6 +51,7 @@ class _Unclear(str):
     """Why a layer is no target, if it may well be one: its dimensions cannot be told apart."""
 
 
+@clear_errors
 def choose_target_layer(
     model: nn.Module, inputs: Tensor, *, output: Output | None = None
 ) -> TargetLayer:

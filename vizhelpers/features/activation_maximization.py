@@ -26,6 +26,7 @@ from vizhelpers._utils.checks import (
     what_it_holds,
     whole,
 )
+from vizhelpers._utils.clear_errors import clear_errors
 from vizhelpers._utils.layouts import channels_last, fits
 from vizhelpers._utils.messages import callers_level
 from vizhelpers._utils.progress_bar import with_progress
@@ -216,6 +217,7 @@ class ActivationAscent:
         return values[list(range(len(values))), list(self.channels)]
 
 
+@clear_errors
 def maximize_activation(
     model: nn.Module,
     layer: str | nn.Module,
@@ -313,6 +315,7 @@ def maximize_activation(
     return ascent
 
 
+@clear_errors
 def channel_means(
     model: nn.Module,
     layer: str | nn.Module,

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from vizhelpers._utils.clear_errors import clear_errors
 from vizhelpers._utils.progress_bar import with_progress
 from vizhelpers.tensorboard.images import Pixels
 
@@ -57,6 +58,7 @@ class Note(NamedTuple):
     text: str
 
 
+@clear_errors
 def read_scalars(logdir: LogDir) -> dict[str, dict[str, Series]]:
     """Read every scalar below a folder, without leaving any out.
 
@@ -98,6 +100,7 @@ def read_scalars(logdir: LogDir) -> dict[str, dict[str, Series]]:
     }
 
 
+@clear_errors
 def read_images(logdir: LogDir) -> dict[str, dict[str, list[Shot]]]:
     """Read every image below a folder; figures and video (its first frame) are images, too.
 
@@ -107,6 +110,7 @@ def read_images(logdir: LogDir) -> dict[str, dict[str, list[Shot]]]:
     return _read(logdir, "images", _shots)
 
 
+@clear_errors
 def read_histograms(logdir: LogDir) -> dict[str, dict[str, list[Bins]]]:
     """Read every histogram below a folder, in the bins of the file (rounded to float32).
 
@@ -116,6 +120,7 @@ def read_histograms(logdir: LogDir) -> dict[str, dict[str, list[Bins]]]:
     return _read(logdir, "histograms", _bins)
 
 
+@clear_errors
 def read_texts(logdir: LogDir) -> dict[str, dict[str, list[Note]]]:
     """Read every text below a folder, as in `read_scalars`.
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from vizhelpers._utils.clear_errors import clear_errors
 from vizhelpers.images import IMAGENET_MEAN, IMAGENET_STD, denormalize, load_image
 
 Pixels = NDArray[np.uint8]
@@ -19,6 +20,7 @@ Pixels = NDArray[np.uint8]
 Normalized = bool | tuple[Sequence[float], Sequence[float]]
 
 
+@clear_errors
 def log_images(
     writer: Any,
     tag: str,

@@ -19,6 +19,7 @@ from typing import Any, Self
 from urllib.request import ProxyHandler, build_opener
 
 from vizhelpers._utils.checks import whole
+from vizhelpers._utils.clear_errors import clear_errors
 from vizhelpers.tensorboard.events import event_files
 
 HOST = "127.0.0.1"  # this machine alone: whoever reaches the server can read every run
@@ -71,6 +72,7 @@ if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks
     os.register_at_fork(after_in_child=_let_go)
 
 
+@clear_errors
 def start_tensorboard(
     logdir: str | PathLike[str], *, port: int | None = None, timeout: float = 60
 ) -> Board:

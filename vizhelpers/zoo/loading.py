@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from vizhelpers._utils.checks import whole
+from vizhelpers._utils.clear_errors import clear_errors
 from vizhelpers._utils.messages import did_you_mean
 from vizhelpers._utils.paths import WEIGHTS
 from vizhelpers._utils.weight_files import read_state_dict
@@ -65,6 +66,7 @@ class ModelInfo:
     transform: Callable[["Image.Image | Tensor"], Tensor] = field(repr=False)
 
 
+@clear_errors
 def load_model(
     name: str,
     *,
