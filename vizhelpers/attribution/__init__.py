@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from vizhelpers.attribution.deletion import deletion_insertion
     from vizhelpers.attribution.guided import guided_gradient
     from vizhelpers.attribution.metrics import interval, score_maps
+    from vizhelpers.attribution.photo_grids import grid_pointing, photo_grid
     from vizhelpers.attribution.saliency import saliency_maps
     from vizhelpers.attribution.sanity_checks import randomize_from_top, rank_correlation
 

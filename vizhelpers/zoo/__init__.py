@@ -6,5 +6,6 @@ from vizhelpers._utils.lazy import lazy_imports
 
 if TYPE_CHECKING:
     from vizhelpers.zoo.loading import ModelInfo, WeightsUnavailable, load_model
+    from vizhelpers.zoo.photos import load_photos
 
 __getattr__, __dir__ = lazy_imports(__name__, __file__)
