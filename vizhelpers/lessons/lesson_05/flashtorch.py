@@ -9,9 +9,9 @@ with proof, is in lesson 05.
 from __future__ import annotations
 
 import io
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import wraps
 from typing import Any
 
 import flashtorch.activmax
@@ -20,7 +20,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from flashtorch.utils import apply_transforms
-from PIL import Image
 from torch import Tensor, nn
 
 from vizhelpers._utils.checks import check_images, check_model, to_model, whole
@@ -95,17 +94,8 @@ class Backprop(flashtorch.saliency.Backprop):  # type: ignore[misc]  # FlashTorc
         gradients = self.gradients[0]
         return gradients.amax(dim=0, keepdim=True) if take_max else gradients
 
-    def visualize(  # noqa: PLR0917  (FlashTorch's own order)
-        self,
-        input_: Tensor,
-        target_class: int | None,
-        guided: bool = False,
-        use_gpu: bool = False,
-        figsize: tuple[float, float] = (16, 4),
-        cmap: str = "viridis",
-        alpha: float = 0.5,
-        return_output: bool = False,
-    ) -> tuple[Tensor, Tensor] | None:
+    @wraps(flashtorch.saliency.Backprop.visualize, assigned=())  # the arguments are those
+    def visualize(self, input_: Tensor, *arguments: Any, **options: Any) -> Any:
         """Draw the image, its gradient in colour, the largest over the channels, and both.
 
         The figure is FlashTorch's own. Its middle panels are shifted and stretched so that each
@@ -123,22 +113,14 @@ class Backprop(flashtorch.saliency.Backprop):  # type: ignore[misc]  # FlashTorc
                 f"an image of {input_.shape[1]} channels cannot be drawn; calculate_gradients "
                 "returns the gradient of each."
             )
+        # FlashTorch's figure fails on a tensor that requires a gradient, NumPy on bfloat16.
+        image = input_.detach().cpu().float()
         # Of a grey image, which pyplot would colour. No rc_context: it would also take back what
         # a notebook's backend sets when the first figure is made.
         before = plt.rcParams["image.cmap"]
         plt.rcParams["image.cmap"] = "gray"
         try:
-            # FlashTorch's figure fails on a tensor that requires a gradient, NumPy on bfloat16.
-            return super().visualize(
-                input_.detach().cpu().float(),
-                target_class,
-                guided=guided,
-                use_gpu=use_gpu,
-                figsize=figsize,
-                cmap=cmap,
-                alpha=alpha,
-                return_output=return_output,
-            )
+            return super().visualize(image, *arguments, **options)
         finally:
             plt.rcParams["image.cmap"] = before
 
@@ -270,17 +252,8 @@ class GradientAscent(flashtorch.activmax.GradientAscent):  # type: ignore[misc]
                 return_output=return_output,
             )
 
-    def deepdream(  # noqa: PLR0917
-        self,
-        img_path: str | os.PathLike[str] | Image.Image,
-        layer: nn.Conv2d | str,
-        filter_idx: int,
-        lr: float = 0.1,
-        num_iter: int = 20,
-        figsize: tuple[float, float] = (4, 4),
-        title: str = "DeepDream",
-        return_output: bool = False,
-    ) -> list[Tensor] | None:
+    @wraps(flashtorch.activmax.GradientAscent.deepdream, assigned=())
+    def deepdream(self, img_path: Any, *arguments: Any, **options: Any) -> Any:
         """Climb from a photo instead of noise, and draw the last image.
 
         The photo is a path or a Pillow image, and read by `load_image`. `lr` holds for this call
@@ -289,9 +262,7 @@ class GradientAscent(flashtorch.activmax.GradientAscent):  # type: ignore[misc]
         # FlashTorch itself ignores a camera's rotation, and makes white of 16 bits.
         photo = io.BytesIO(to_png(load_image(img_path)))
         with self._step_kept():
-            return super().deepdream(
-                photo, layer, filter_idx, lr, num_iter, figsize, title, return_output
-            )
+            return super().deepdream(photo, *arguments, **options)
 
     def _conv(self, layer: nn.Conv2d | str) -> nn.Conv2d:
         found = get_layer(self.model, layer)
