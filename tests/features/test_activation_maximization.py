@@ -1,18 +1,18 @@
 """Activation maximisation: against a step by hand, on awkward models, and on real images."""
 
-from collections.abc import Callable, Iterator
+import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from support.models import ALL, BROKEN, vit
+from support.models import ALL, vit
 from support.portrait import portrait, random_numbers
 from torch import Tensor, nn
 
-import vizhelpers.features.activation_maximization
 from vizhelpers.features.activation_maximization import (
-    ActivationAscent,
+    _Canvas,
     channel_means,
     maximize_activation,
 )
@@ -49,14 +49,6 @@ LAYERS: dict[str, tuple[str, Callable[[Any], Tensor] | None]] = {
 }
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def build(name: str) -> nn.Module:
     return ALL[name].build()[0]
 
@@ -66,61 +58,48 @@ def everything(model: nn.Module) -> dict[str, Any]:
     return {**portrait(model), "random": random_numbers()}
 
 
-def test_one_step_is_that_of_adam_on_the_pixels() -> None:
+def test_steps_are_those_of_pytorchs_adam_on_the_pixels() -> None:
     model = load_model("alexnet")
     options: dict[str, Any] = {"fourier": False, "shape": (3, 64, 64), "lr": 0.03, **BARE}
     start = maximize_activation(model, "features.6", [7, 2], steps=0, **options).images
-    after = maximize_activation(model, "features.6", [7, 2], steps=1, **options)
+    after = maximize_activation(model, "features.6", [7, 2], steps=4, **options)
 
     pixels = start.logit().requires_grad_()
     seen: list[Tensor] = []
     # A copy: the ReLU behind the layer overwrites it, since here the whole model runs.
     handle = model.features[6].register_forward_hook(lambda *args: seen.append(args[2].clone()))
-    optimizer = torch.optim.Adam([pixels], lr=0.03)
+    optimizer = torch.optim.Adam([pixels], lr=0.03, maximize=True)
     mean, std = torch.tensor([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]])[:, :, None, None]
-    model((pixels.sigmoid() - mean) / std)
+    reached = []
+    for _ in range(4):
+        model((pixels.sigmoid() - mean) / std)
+        reached.append(torch.stack([seen[-1][0, 7].mean(), seen[-1][1, 2].mean()]))
+        (pixels.grad,) = torch.autograd.grad(reached[-1].sum(), pixels)
+        optimizer.step()
     handle.remove()
-    (-(seen[0][0, 7].mean() + seen[0][1, 2].mean())).backward()
-    optimizer.step()
-
-    torch.testing.assert_close(after.images, pixels.sigmoid().detach(), atol=1e-5, rtol=0)
-    assert (after.images - start).abs().max() > 0.005
-    before = torch.stack([seen[0][0, 7].mean(), seen[0][1, 2].mean()]).detach()
-    torch.testing.assert_close(after.history, before[None], rtol=1e-4, atol=1e-5)
-
-
-def test_optimizer_is_pytorch_s_adam_uphill() -> None:
-    generator = torch.Generator().manual_seed(0)
-    ours = torch.randn(50, generator=generator)
-    theirs = ours.clone().requires_grad_()
-    mine, adam = (
-        vizhelpers.features.activation_maximization._Adam(ours, 0.1),
-        torch.optim.Adam([theirs], lr=0.1),
-    )
-    for _ in range(30):
-        gradient = torch.randn(50, generator=generator)
-        mine.step(gradient)
-        theirs.grad = -gradient
-        adam.step()
-    torch.testing.assert_close(ours, theirs.detach(), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(after.images, pixels.sigmoid().detach(), atol=1e-4, rtol=0)
+    assert (after.images - start).abs().max() > 0.02
+    expected = torch.stack(reached).detach()
+    torch.testing.assert_close(after.history, expected, rtol=1e-3, atol=1e-4)
 
 
 def test_spectrum_is_that_of_the_picture_scaled_by_one_over_frequency() -> None:
     start = torch.rand(3, 20, 13, generator=torch.Generator().manual_seed(0))
     model = build("one_layer")
     for fourier in (True, False):
-        ascent = ActivationAscent(model, "", 0, start=start, fourier=fourier)
+        ascent = maximize_activation(model, "", 0, steps=0, start=start, fourier=fourier)
         torch.testing.assert_close(ascent.images[0], start.clamp(0.02, 0.98), atol=1e-5, rtol=0)
-    picture = ActivationAscent(model, "", 0, shape=(3, 32, 64))._picture
-    noise = picture.values.detach()
+    canvas = _Canvas((3, 32, 64), True, torch.device("cpu"))
+    noise = canvas.noise(torch.Generator().manual_seed(0))
     assert noise.std() == pytest.approx(0.01, rel=0.05)
-    spectrum = torch.fft.rfft2(picture.images().detach().double().logit(), norm="ortho")[0, 0]
+    spectrum = torch.fft.rfft2(canvas.images(noise).double().logit(), norm="ortho")[0, 0]
     for row, column in ((1, 3), (0, 8), (16, 5), (31, 20)):
         frequency = np.hypot(np.fft.fftfreq(32)[row], np.fft.rfftfreq(64)[column])
         expected = torch.view_as_complex(noise.double())[0, 0, row, column] / frequency / 4
         torch.testing.assert_close(spectrum[row, column], expected, atol=1e-5, rtol=1e-3)
 
 
+@pytest.mark.filterwarnings("ignore:no pixel changes")
 @pytest.mark.parametrize("name", LAYERS)
 def test_any_model_is_climbed_and_left_as_it_was(name: str) -> None:
     model, (layer, output) = build(name), LAYERS[name]
@@ -151,7 +130,7 @@ def test_zoo_is_complete() -> None:
 
 @pytest.mark.parametrize(
     ("name", "layer"),
-    [("alexnet", "features.8"), ("resnet18", "layer3"), ("vgg11", "features.8"), ("alexnet", "")],
+    [("resnet18", "layer3"), ("vgg11", "features.8"), ("alexnet", "")],
 )
 def test_pictures_beat_the_strongest_real_image(name: str, layer: str) -> None:
     model = load_model(name)
@@ -162,6 +141,7 @@ def test_pictures_beat_the_strongest_real_image(name: str, layer: str) -> None:
     assert (ascent.history[-4:].mean(0) > ascent.history[:4].mean(0)).all()
 
 
+@pytest.mark.filterwarnings("ignore:no pixel changes")
 @pytest.mark.parametrize("objective", ["channel", "neuron"])
 def test_activations_are_those_of_the_pictures(objective: Any) -> None:
     model = load_model("alexnet")
@@ -234,27 +214,20 @@ def test_start_is_the_same_for_all_channels() -> None:
 def test_blur_jitter_and_decay_do_what_they_say(monkeypatch: pytest.MonkeyPatch) -> None:
     model = build("one_layer")
     blurred: list[int] = []
-    picture = vizhelpers.features.activation_maximization._Picture
     ascent = maximize_activation(model, "", 0, steps=0, blur=1.5, shape=(3, 16, 16))
-    monkeypatch.setattr(picture, "blur", lambda *_: blurred.append(ascent.steps))
+    monkeypatch.setattr(_Canvas, "blurred", lambda _, v, __: blurred.append(ascent.steps) or v)
     ascent.run(13)
     assert blurred == [4, 8, 12]
     monkeypatch.undo()
     for fourier in (True, False):  # one bright pixel becomes a Gaussian of that width
         start = torch.full((3, 33, 33), 0.5)
         start[:, 16, 16] = 0.9
-        made = ActivationAscent(model, "", 0, start=start, fourier=fourier)
-        made._picture.blur(1.5)
-        spot = made.images[0, 0].logit()
+        canvas = _Canvas((3, 33, 33), fourier, torch.device("cpu"))
+        spot = canvas.images(canvas.blurred(canvas.values_of(start), 1.5))[0, 0].logit()
         distance = (torch.arange(33) - 16.0) ** 2
         gauss = torch.exp(-(distance[:, None] + distance) / (2 * 1.5**2))
         expected = torch.tensor(0.9).logit() * gauss / gauss.sum()
         torch.testing.assert_close(spot, expected, atol=1e-3, rtol=0.01)
-    start = torch.full((3, 16, 16), 0.9)
-    dead = nn.Sequential(nn.Conv2d(3, 2, 1), nn.Hardtanh(-9, -8))  # no pixel moves it
-    grey = maximize_activation(dead, "", 0, start=start, steps=10, decay=0.1, fourier=False)
-    expected = torch.tensor(0.9).logit() * 0.9**10
-    torch.testing.assert_close(grey.images, expected.sigmoid().expand(1, 3, 16, 16))
     still = maximize_activation(model, "", 0, steps=4, objective="neuron", fourier=False, **BARE)
     moving = maximize_activation(
         model, "", 0, steps=4, objective="neuron", fourier=False, **BARE | {"jitter": 3}
@@ -265,18 +238,59 @@ def test_blur_jitter_and_decay_do_what_they_say(monkeypatch: pytest.MonkeyPatch)
     assert touched[1] > 9
 
 
-def test_dead_channel_stays_where_it_started() -> None:
+def test_a_silent_channel_is_named_and_keeps_its_picture() -> None:
     dead = nn.Sequential(nn.Conv2d(3, 2, 3), nn.ReLU())
     with torch.no_grad():
         dead[0].bias[:] = torch.tensor([100, -100])
-    start = maximize_activation(dead, "1", [0, 1], steps=0, blur=0).images
-    ascent = maximize_activation(dead, "1", [0, 1], steps=9, blur=0, shape=(3, 128, 128))
-    assert ascent.images.isfinite().all()
-    assert torch.equal(ascent.images[1], start[1])
+    start = maximize_activation(dead, "1", [0, 1], steps=0, blur=0)
+    assert (start.silent, start.note) == ((), "")
+    with pytest.warns(
+        UserWarning, match="value of channel 1 of '1'.*layer before the ReLU"
+    ) as seen:
+        ascent = maximize_activation(dead, "1", [0, 1], steps=9, blur=0)
+    assert [warning.filename for warning in seen] == [__file__]
+    assert (ascent.silent, ascent.note) == ((1,), str(seen[0].message))
+    assert torch.equal(ascent.images[1], start.images[1])
     assert ascent.activations[1] == 0
-    assert not torch.equal(ascent.images[0], start[0])
+    assert not torch.equal(ascent.images[0], start.images[0])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # once is enough
+        ascent.run(1)
+        assert maximize_activation(dead, "0", [0, 1], steps=1).silent == ()
+    full = nn.Sequential(nn.Conv2d(3, 2, 1), nn.Hardtanh(-9, -8))
+    bright = torch.full((3, 16, 16), 0.9)
+    with pytest.warns(UserWarning, match="value of channels 0, 1 of the model"):
+        grey = maximize_activation(full, "", [0, 1], start=bright, steps=9, decay=0.1, blur=0)
+    expected = (torch.tensor(0.9).logit() * 0.9**9).sigmoid().expand(2, 3, 16, 16)
+    torch.testing.assert_close(grey.images, expected)
 
 
+@pytest.mark.parametrize(
+    ("layer", "output"),
+    [
+        ("norm", None),
+        ("block", lambda out: out.movedim(-1, 1)),
+    ],
+)
+def test_channels_that_come_last(layer: str, output: Any) -> None:
+    class Last(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.norm, self.block = nn.Conv2d(3, 24, 4, 4), nn.LayerNorm(24), nn.GELU()
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.block(self.norm(self.conv(x).permute(0, 2, 3, 1)))
+
+    model, images = Last(), torch.rand(2, 3, 16, 16)
+    maps = model.norm(model.conv(images).permute(0, 2, 3, 1))
+    expected = (maps if layer == "norm" else model.block(maps)).mean((1, 2)).detach()
+    torch.testing.assert_close(channel_means(model, layer, images, output=output), expected)
+    assert maximize_activation(model, layer, 23, output=output, **SMALL).channels == (23,)
+    with pytest.raises(ValueError, match=r"\[2, 4, 4, 24\].*movedim\(-1, 1\)"):
+        channel_means(model, "block", images)
+
+
+@pytest.mark.filterwarnings("ignore:no pixel changes")
 def test_nothing_behind_the_layer_is_run() -> None:
     model = build("plain")
     calls: list[str] = []
@@ -304,33 +318,31 @@ def test_in_any_context_and_with_a_frozen_model(context: Callable[[], Any]) -> N
     assert not any(parameter.requires_grad for parameter in model.parameters())
 
 
-def test_error_and_interruption_leave_all_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in BROKEN:
-        model, _ = BROKEN[name].build()
-        before = everything(model)
-        with pytest.raises(RuntimeError):
-            maximize_activation(model, "", 0, **SMALL)
-        assert everything(model) == before
+@pytest.mark.parametrize("fails_at", [1, 2, 5, 6, 9, 10])
+@pytest.mark.parametrize("fourier", [True, False])
+def test_an_error_or_interruption_costs_no_step(fails_at: int, fourier: bool) -> None:
+    """What is made afterwards is what would have been made without it, bit for bit."""
     model = build("frozen_backbone")
-    ascent = maximize_activation(model, "bn", [0, 1], **SMALL)
-    before = everything(model)
-    optimizer_step, steps = vizhelpers.features.activation_maximization._Adam.step, iter(range(3))
+    options: dict[str, Any] = {"fourier": fourier, "blur": 0.8, "decay": 0.01}
+    once = maximize_activation(model, "bn", [0, 1], **options, **SMALL | {"steps": 10})
+    broken = maximize_activation(model, "bn", [0, 1], **options, **SMALL | {"steps": 0})
+    calls: list[int] = []
 
-    def interrupted(*args: Any) -> None:
-        if next(steps, None) == 2:
+    def fail(*_: Any) -> None:
+        calls.append(1)
+        if len(calls) == fails_at:
             raise KeyboardInterrupt
-        optimizer_step(*args)
 
-    monkeypatch.setattr(vizhelpers.features.activation_maximization._Adam, "step", interrupted)
+    handle = model.bn.register_forward_pre_hook(fail)
     with pytest.raises(KeyboardInterrupt):
-        ascent.run(10)
-    monkeypatch.undo()
-    assert everything(model) == before
-    assert ascent.steps == 5
-    means = channel_means(model, "bn", normalize(ascent.images))
-    torch.testing.assert_close(means.diagonal(), ascent.activations, rtol=1e-4, atol=1e-5)
-    ascent.run(2)
-    assert ascent.steps == 7
+        broken.run(10)
+    handle.remove()
+    assert broken.steps == fails_at - 1
+    means = channel_means(model, "bn", normalize(broken.images))
+    torch.testing.assert_close(means.diagonal(), broken.activations, rtol=1e-4, atol=1e-5)
+    broken.run(10 - broken.steps)
+    assert torch.equal(broken.images, once.images)
+    assert torch.equal(broken.history, once.history)
 
 
 def test_layers_and_channels_in_many_ways() -> None:
@@ -359,8 +371,9 @@ def test_name_is_short() -> None:
     assert repr(ascent) == "ActivationAscent(features.3: channels 0, 4; 3 steps)"
     ascent = maximize_activation(model, "features.3", range(9), **SMALL)
     assert repr(ascent) == "ActivationAscent(features.3: 9 channels; 3 steps)"
-    assert repr(ActivationAscent(model, "", 0)) == "ActivationAscent(output: channels 0; 0 steps)"
-    assert ActivationAscent(model, "", 0).history.shape == (0, 1)
+    ascent = maximize_activation(model, "", 0, **SMALL | {"steps": 0})
+    assert repr(ascent) == "ActivationAscent(output: channels 0; 0 steps)"
+    assert ascent.history.shape == (0, 1)
 
 
 def test_images_given_are_not_written_into() -> None:
@@ -412,8 +425,8 @@ def detached(model: nn.Module) -> nn.Module:
         ({"model": build("dict_output"), "layer": ""}, TypeError, r"output=lambda out: out\['log"),
         ({"model": build("tuple_output"), "layer": ""}, TypeError, r"returns tuple.*out: out\[0\]"),
         ({"output": lambda out: (out, 3)}, TypeError, "what output= makes of it.*tuple"),
-        ({"output": lambda out: "no"}, TypeError, "not one tensor. It holds no tensor of floats"),
-        ({"output": lambda out: out.argmax(1)}, TypeError, "torch.int64, which has no gradient"),
+        ({"output": lambda out: "no"}, TypeError, "str, not one tensor of floats. It holds no"),
+        ({"output": lambda out: out.argmax(1)}, TypeError, "torch.int64, not one tensor of floats"),
         ({"output": lambda out: out.sum()}, ValueError, r"returns \[\]; this needs maps"),
         ({"output": lambda out: out.detach()}, TypeError, "no gradient leads from"),
         ({"output": lambda out: out * float("nan")}, ValueError, "are not finite"),
