@@ -19,6 +19,8 @@ Kind = type[nn.Module] | tuple[type[nn.Module], ...] | str
 _HOLDERS = (nn.ModuleList, nn.ModuleDict, nn.ParameterList, nn.ParameterDict)
 # Reads the weights of the layer inside it without calling that layer.
 _COMPUTES_ITSELF = (nn.MultiheadAttention,)
+# What makes a layer's weights of others, such as weight_norm.
+_REWEIGHTS = "parametrizations"
 
 
 @clear_errors
@@ -105,13 +107,24 @@ def _named(model: nn.Module) -> dict[str, nn.Module]:
 
 
 def _leaves(modules: dict[str, nn.Module]) -> dict[str, nn.Module]:
-    whole = tuple(f"{n}." for n, module in modules.items() if isinstance(module, _COMPUTES_ITSELF))
+    whole = tuple(
+        f"{name}."
+        for name, module in modules.items()
+        if isinstance(module, _COMPUTES_ITSELF) or name.split(".")[-1] == _REWEIGHTS
+    )
     return {
         name: module
         for name, module in modules.items()
         if isinstance(module, _COMPUTES_ITSELF)
-        or not (name.startswith(whole) or module._modules or isinstance(module, _HOLDERS))
+        or not (name.startswith(whole) or isinstance(module, _HOLDERS) or _has_layers(module))
     }
+
+
+def _has_layers(module: nn.Module) -> bool:
+    """Whether it is made of others; not where all weights are its own: it may hold its padding."""
+    parts = [p for name, p in module._modules.items() if p is not None and name != _REWEIGHTS]
+    has_all = bool(module._parameters) and not any(True for p in parts for _ in p.parameters())
+    return bool(parts) and not has_all
 
 
 def _is_a(module: nn.Module, kind: Kind) -> bool:

@@ -66,6 +66,27 @@ def test_containers_that_are_never_called_are_no_leaves():
     assert list_layers(model) == ["2"]
 
 
+class Padded(nn.Conv2d):
+    """Holds its padding, as EfficientNet's convolution does in many packages."""
+
+    def __init__(self):
+        super().__init__(3, 4, 3)
+        self.pad, self.norm = nn.ZeroPad2d(1), nn.ReLU()
+        self.norm = None
+
+    def forward(self, x):
+        return super().forward(self.pad(x))
+
+
+def test_a_layer_may_hold_what_has_no_weights():
+    scaled = nn.utils.parametrizations.weight_norm(nn.Conv2d(3, 4, 3))
+    assert list_layers(nn.Sequential(Padded(), scaled)) == ["0", "0.pad", "1"]
+    nothing = nn.Conv2d(3, 4, 3)
+    nothing.norm = nn.ReLU()
+    nothing.norm = None
+    assert list_layers(nn.Sequential(nothing)) == ["0"]
+
+
 def test_a_model_of_one_layer_lists_itself():
     model = nn.Conv2d(3, 4, 3)
     assert list_layers(model) == [""]
