@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections import Counter
 from itertools import combinations, pairwise
 
@@ -10,7 +11,6 @@ import numpy as np
 import pytest
 import torch
 import torchvision
-from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from support.models import ALL, BROKEN, ControlFlow, Plain, ResidualBlock
 from torch import nn
@@ -151,21 +151,62 @@ def test_inputs_as_tuple_or_by_name():
         module_graph(model, image)
 
 
-def test_arguments_left_at_their_default_are_no_inputs():
-    class Masked(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.fc = nn.Linear(3, 3)
+class Options(nn.Module):
+    """A module whose path depends on flags, None and options."""
 
-        def forward(self, x, mask=None, scale=2.0):
-            if mask is not None:
-                x = x * mask
-            return self.fc(x) * scale
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(3, 3)
 
-    x = torch.ones(1, 3)
-    for example in (None, x):
-        assert labels(module_graph(Masked(), example)) == ["x", "Linear", "mul", "output"]
-    assert "mask" in module_graph(Masked(), (x, x))
+    def forward(self, x, mask=None, flag=True, **options):
+        if mask is not None:
+            x = x * mask
+        return (self.fc(x) if flag else x) * options.get("scale", 2.0)
+
+
+X = torch.ones(1, 3)
+
+
+@pytest.mark.parametrize(
+    ("example", "expected"),
+    [
+        (None, ["x", "Linear", "mul", "output"]),
+        (X, ["x", "Linear", "mul", "output"]),
+        ((X, None, False), ["x", "mul", "output"]),
+        ({"x": X, "mask": None, "flag": True, "scale": 3}, ["x", "Linear", "mul", "output"]),
+        ((X, X, False), ["x", "mask", "mul", "mul", "output"]),
+    ],
+)
+def test_only_tensors_are_inputs(example, expected):
+    assert labels(module_graph(Options(), example)) == expected
+
+
+class Effects(nn.Module):
+    """Layers that are called for what they do in place, and one whose result nobody uses."""
+
+    def __init__(self):
+        super().__init__()
+        self.main, self.side, self.part, self.unused = (nn.Conv2d(3, 3, 1) for _ in range(4))
+        self.relu = nn.ReLU(inplace=True)
+
+    def forward(self, x):
+        y = self.main(x)
+        y.add_(self.side(x))
+        self.relu(y)
+        y[:, :, :4].mul_(self.part(x[:, :, :4]))
+        self.unused(x)
+        return y + x
+
+
+def test_what_works_in_place_is_linked_to_what_comes_after():
+    graph = module_graph(Effects(), torch.rand(1, 3, 8, 8))
+    assert {layer for _, layer in graph.nodes(data="layer")} == {"", "main", "side", "relu", "part"}
+    along = ["main", "add_", "relu", "getitem", "mul_", "add", "output"]
+    assert set(pairwise(along)) <= set(graph.edges)
+    assert set(graph.predecessors("mul_")) == {"getitem", "part"}
+    assert set(graph.predecessors("add")) == {"mul_", "x"}
+    everything = module_graph(Effects())  # without an example nothing is left out
+    assert {"add_", "relu", "mul_", "unused"} <= set(everything)
 
 
 def test_depth_closes_blocks():
@@ -202,6 +243,50 @@ def test_the_model_and_the_random_numbers_are_left_alone(name):
     assert all(torch.equal(model.state_dict()[key], value) for key, value in before.items())
     assert [module.training for module in model.modules()] == modes
     assert torch.equal(torch.get_rng_state(), random_state)
+
+
+class Caching(nn.Module):
+    """Keeps what it computed, as LeViT does, and writes into what it is given."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc, self.cache, self.kept, self.seen = nn.Linear(3, 3), {}, None, [1]
+
+    def forward(self, x):
+        if "bias" not in self.cache:
+            self.cache["bias"] = self.fc.bias * 2
+        self.kept = x.sub_(0.5)
+        self.seen.append(x)
+        return self.fc(x) + self.cache["bias"]
+
+
+def test_no_cache_is_left_in_the_model_and_the_input_is_not_written_to():
+    model, x = Caching(), torch.ones(2, 3)
+    graph = module_graph(model, x)
+    assert "sub_" in graph
+    assert (model.cache, model.kept, model.seen) == ({}, None, [1])
+    assert (x == 1).all()
+    pickle.dumps(model)
+
+
+def test_an_interrupted_trace_leaves_nothing_patched(monkeypatch):
+    fx = torch.fx._symbolic_trace
+    put_back = fx._Patcher.revert_all_patches
+
+    def interrupted(patcher):
+        """Ctrl-C comes before the first two are put back: how a module is called, and asked."""
+        put_back(patcher)
+        for patched in patcher.patches_made[:2]:
+            patched.patch()
+        assert before != (nn.Module.__call__, nn.Module.__getattr__)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(fx, "CURRENT_PATCHER", None)
+    monkeypatch.setattr(fx._Patcher, "revert_all_patches", interrupted)
+    before = nn.Module.__call__, nn.Module.__getattr__
+    with pytest.raises(KeyboardInterrupt):
+        module_graph(Plain())
+    assert before == (nn.Module.__call__, nn.Module.__getattr__)
 
 
 # --- errors -----------------------------------------------------------------------------------
@@ -245,9 +330,12 @@ def test_a_model_that_fails_on_the_example():
     assert len(module_graph(model)) == 12  # without an example it is never run
 
 
+@pytest.mark.filterwarnings("ignore:`torch.jit")
 def test_only_models_and_only_graphs():
     with pytest.raises(TypeError, match=r"torch\.nn\.Module"):
         module_graph({})
+    with pytest.raises(TypeError, match="scripted or traced"):
+        module_graph(torch.jit.trace(nn.ReLU(), torch.ones(1)))
     with pytest.raises(TypeError, match="what module_graph returns"):
         draw_graph(Plain())
     for graph in (nx.DiGraph(), nx.DiGraph([("a", "b")])):
@@ -278,7 +366,7 @@ def test_boxes_stand_apart_and_no_arrow_crosses_one(name):
         graph = module_graph(network.inception3a, torch.rand(1, 192, 4, 4))
     else:
         graph = graph_of(name)
-    ax = draw_graph(graph)
+    (ax,) = draw_graph(graph).axes
     boxes = boxes_of(ax)
     assert len(boxes) == len(graph)
     for a, b in combinations(boxes, 2):
@@ -300,84 +388,49 @@ def touches(box, point) -> bool:
     return left - 0.01 <= x <= right + 0.01 and top - 0.01 <= y <= bottom + 0.01
 
 
-def corners(graph: nx.DiGraph) -> dict[str, tuple[float, float]]:
-    return dict(zip(graph, (box[:2] for box in boxes_of(draw_graph(graph))), strict=True))
-
-
-def test_a_weight_stands_right_above_where_it_is_used():
-    places = corners(graph_of("functional"))
-    assert places["scale"][1] == places["max_pool2d"][1] < places["mul"][1]
-    assert places["scale"][0] > places["mul"][0]
-
-
-def test_a_branch_stays_in_its_column():
-    class Branches(nn.Module):
-        def forward(self, x):
-            short, long = torch.tanh(x), torch.sin(x)
-            for _ in range(4):
-                long = torch.sin(long)
-            main = torch.relu(torch.relu(torch.relu(x))) + short
-            for _ in range(4):
-                main = torch.relu(main)
-            return main + long
-
-    places = corners(module_graph(Branches(), torch.rand(2)))
-    columns = {place[0] for node, place in places.items() if node.startswith("sin")}
-    assert len(columns) == 1
-    assert columns != {places["tanh"][0]}
-
-
 @pytest.mark.parametrize("name", ["residual", "vit", "functional", "dict_output"])
 def test_text_is_complete_and_fits_into_its_box(name):
     graph = graph_of(name)
-    ax = draw_graph(graph)
-    words = Counter(text.get_text() for text in ax.texts if text.get_text())
-    for _, data in graph.nodes.items():
-        assert words[data["label"]] > 0
-        assert words[data["layer"]] > 0 or not data["layer"]
-    assert words["×".join(map(str, graph.nodes["x"]["shapes"][0]))] > 0
+    (ax,) = draw_graph(graph).axes
     to_inches = ax.transData.inverted()
-    boxes = boxes_of(ax)
-    drawn = [t.get_window_extent().transformed(to_inches) for t in ax.texts if t.get_text()]
-    for extent in drawn:
-        y = (extent.y0 + extent.y1) / 2
-        home = [box for box in boxes if inside(box, np.array(extent.x0), np.array(y))]
-        assert len(home) == 1
-        assert extent.x1 <= home[0][2]
-    for a, b in combinations(drawn, 2):
-        assert not a.overlaps(b)
+    extents = [text.get_window_extent().transformed(to_inches) for text in ax.texts]
+    for data, text, box, drawn in zip(
+        graph.nodes.values(), ax.texts, boxes_of(ax), extents, strict=True
+    ):
+        words = text.get_text().split()
+        shapes = ", ".join("×".join(map(str, shape)) for shape in data["shapes"])
+        assert words == [*filter(None, (data["layer"], data["label"])), *shapes.split()]
+        assert box[0] < drawn.x0 < drawn.x1 < box[2]
+        assert box[1] < (drawn.y0 + drawn.y1) / 2 < box[3]
 
 
-def test_the_picture_has_room_for_boxes_arrows_and_legend():
-    ax = draw_graph(graph_of("residual"))
-    figure = ax.figure
+def test_everything_lies_within_the_picture_and_nothing_behind_the_legend():
+    figure = draw_graph(graph_of("residual"))
     figure.canvas.draw()
+    (ax,) = figure.axes
     legend = ax.get_legend()
     words = [text.get_text() for text in legend.get_texts()]
     assert words == ["convolution", "normalization", "activation", "function, no layer", "linear"]
-    room = legend.get_window_extent()
-    assert room.x1 <= figure.bbox.x1
-    for patch in ax.patches:
-        extent = patch.get_window_extent()
-        assert not extent.overlaps(room)
-        assert extent.x0 >= 0
-        assert extent.y0 >= 0
-        assert extent.y1 <= figure.bbox.y1
+    behind = legend.get_window_extent()
+    for extent in [behind, *(patch.get_window_extent() for patch in ax.patches)]:
+        assert 0 <= extent.x0 < extent.x1 <= figure.bbox.x1
+        assert 0 <= extent.y0 < extent.y1 <= figure.bbox.y1
+        assert extent is behind or not extent.overlaps(behind)
 
 
-def test_draws_on_given_axes_and_leaves_pyplot_alone():
+def test_names_are_no_formulas():
+    graph = nx.DiGraph()
+    graph.add_node("x", kind="block", layer=r"$\bad{$", label="Block", shapes=[])
+    assert to_png(draw_graph(graph))
+
+
+def test_the_same_picture_every_time_and_pyplot_is_left_alone():
     import matplotlib.pyplot as plt
 
     before = plt.get_fignums()
-    axes = Figure().subplots()
-    assert draw_graph(graph_of("plain"), axes) is axes
-    draw_graph(graph_of("plain"))
-    assert plt.get_fignums() == before
-
-
-def test_the_same_picture_every_time():
     first, second = (to_png(draw_graph(graph_of("residual"))) for _ in range(2))
     assert first == second
+    assert plt.get_fignums() == before
 
 
 def test_a_notebook_shows_the_picture_and_says_what_it_is(capsys):

@@ -1,17 +1,13 @@
-"""Plot one unit: its feature map over the image, and its receptive field enlarged.
-
-Drawn with Pillow, several times as fast as Matplotlib. This runs no network.
-"""
+"""Plot one unit: its feature map over the image, and its receptive field enlarged."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from functools import cache
-from pathlib import Path
 
-import matplotlib
 import numpy as np
+from matplotlib.font_manager import findfont
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 from torch import Tensor
@@ -19,6 +15,7 @@ from torch import Tensor
 from vizhelpers import plotting
 from vizhelpers._utils import arrays
 from vizhelpers._utils.arrays import Floats
+from vizhelpers._utils.clear_errors import clear_errors
 from vizhelpers.features.receptive_fields import Box, Pair, ReceptiveField
 from vizhelpers.figures import DPI
 from vizhelpers.plotting import NORMAL, SMALL, Limits
@@ -26,12 +23,12 @@ from vizhelpers.plotting import NORMAL, SMALL, Limits
 # In screen pixels: the longer side of a panel, of what is enlarged and of a mosaic; gaps.
 PANEL, CUT, MOSAIC, GAP, EDGE, TOP = 256, 96, 340, 24, 8, 46
 
-
 # Of cells in rows: left and top of the first, from one to the next across and down, width and
 # height, how many columns, how many cells. In pixels of their picture.
 Grid = list[float]
 
 
+@clear_errors
 def show_unit(
     image: ArrayLike | Tensor,
     maps: ArrayLike | Tensor,
@@ -88,9 +85,8 @@ def show_unit(
     pen.font = _font(SMALL)
     size = "its map, {} × {}, over the image".format(*shapes[0])
     pen.text((EDGE, TOP - 18), size, "black")
-    pen.text(
-        (right, TOP - 18), "what the marked unit sees" if field and spot else "the image", "black"
-    )
+    what = "what the marked unit sees" if field and spot else "the image"
+    pen.text((right, TOP - 18), what, "black")
     _draw_scale(sheet, pen, (EDGE, below, panel.width), limits)
     if spot is None:
         pen.text((EDGE + 8, TOP + 6), _emptiness(stack[channel]), "white")
@@ -127,16 +123,15 @@ def draw_maps(maps: Floats, title: str, max_tiles: int) -> tuple[Image.Image, Gr
     pen.font = _font(7)
     for index, values in enumerate(tiles):
         x, y = EDGE + index % columns * across, TOP + index // columns * down
-        resampling = Image.Resampling.BOX if width < maps.shape[2] else Image.Resampling.NEAREST
-        sheet.paste(
-            Image.fromarray(_coloured(values, limits)).resize((width, height), resampling), (x, y)
-        )
+        tile = Image.fromarray(_coloured(values, limits))
+        sheet.paste(tile.resize((width, height), Image.Resampling.BOX), (x, y))
         if min(width, height) > 25:
             pen.text((x + 2, y), str(index), "white", stroke_width=1, stroke_fill="black")
     return sheet, [EDGE, TOP, across, down, width, height, columns, len(tiles)]
 
 
 def _stack(maps: ArrayLike | Tensor) -> Floats:
+    """[C, h, w], or an error that says which index is missing."""
     array = arrays.as_numbers(maps)
     if array.ndim != 3 or array.size == 0:
         hint = " Choose one image's maps: maps[0]." if array.ndim == 4 else ""
@@ -225,5 +220,4 @@ def _frame(pen: ImageDraw.ImageDraw, box: Box, shape: Sequence[int], place: Box)
 @cache
 def _font(points: int) -> ImageFont.FreeTypeFont:
     """The letters of all other pictures."""
-    path = Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")
-    return ImageFont.truetype(path, points * DPI / 72)
+    return ImageFont.truetype(findfont("DejaVu Sans"), points * DPI / 72)
