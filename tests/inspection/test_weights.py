@@ -220,8 +220,9 @@ def test_stats_picture_of_chosen_and_of_too_many() -> None:
     assert len(ax.patches) == 2
     many = {f"{i}.weight": torch.rand(2, 2) for i in range(61)}
     assert "only the first 60 of 61" in show_weight_stats(many).axes[0].get_xlabel()
-    with pytest.raises(ValueError, match="no weights"):
-        show_weight_stats(nn.BatchNorm2d(3))
+    for without in (nn.BatchNorm2d(3), nn.ReLU()):
+        with pytest.raises(ValueError, match="no weights"):
+            show_weight_stats(without)
     with pytest.raises(ValueError, match=r"no tensor 'bn\.wight'.*'bn\.weight'"):
         show_weight_stats(model, names=["bn.wight"])
 

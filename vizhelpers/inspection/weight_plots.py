@@ -17,9 +17,9 @@ from vizhelpers._utils.messages import did_you_mean
 from vizhelpers.figures import Picture, new_figure
 from vizhelpers.inspection.weights import (
     Source,
+    statistics_of,
     tensors_of,
     values_of,
-    weight_stats,
 )
 from vizhelpers.plotting import NORMAL, SIGNED_MAP, SMALL, number_text, show_mosaic
 
@@ -44,16 +44,17 @@ def show_weight_stats(
         ValueError: There is no tensor of a name, or nothing to draw.
     """
     tensors = dict(tensors_of(source))
-    table = weight_stats(tensors)
+    table = statistics_of(tensors.items())
     if names is None:
         names = table.index[table["what it is"].str.match("conv|linear")].tolist()
     if not names:
         raise ValueError("there are no weights to draw in this source; choose with names=…")
+    names = [names] if isinstance(names, str) else list(names)
     for name in names:
         if name not in table.index:
             hint = did_you_mean(name, table.index)
             raise ValueError(f"there is no tensor {name!r} to draw. {hint}".rstrip())
-    table = table.loc[list(names[:MAX_ROWS])]
+    table = table.loc[names[:MAX_ROWS]]
     notes = ["each hill is drawn to its own height; the line below it is mean ± std"]
     far = table[["min", "max"]].abs().max(axis=None)
     # A single far value would press all hills into lines.

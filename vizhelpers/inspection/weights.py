@@ -50,8 +50,13 @@ def weight_stats(source: Source) -> pd.DataFrame:
         FileNotFoundError: there is no such file.
         ValueError: the file is damaged, or holds no state dict; the message says what to do.
     """
+    return statistics_of(tensors_of(source))
+
+
+def statistics_of(tensors: Iterable[tuple[str, Any]]) -> pd.DataFrame:
+    """The table of `weight_stats`."""
     rows, skipped = {}, {}
-    for name, value in with_progress(tensors_of(source), "weights"):
+    for name, value in with_progress(tensors, "weights"):
         if reason := _why_not(value):
             skipped[name] = reason
         else:
