@@ -7,7 +7,7 @@ the catalogue. The right answers are written down here, so that they check the c
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import torch
@@ -19,6 +19,7 @@ import vizhelpers as vh
 from vizhelpers.lessons.lesson_05.flashtorch import Backprop
 
 NAN = float("nan")
+load_scenes = cache(vh.load_scenes)
 
 
 @dataclass
@@ -74,7 +75,7 @@ def swap() -> Answers:
 
 @task("00.share")
 def share() -> Answers:
-    scenes = vh.load_scenes()
+    scenes = load_scenes()
     index = scenes.names.index("cat_on_space_0")
     mask, part = scenes.masks[index], scenes.parts[index]
     mean = float(mask.mean())
@@ -338,7 +339,7 @@ def cheat() -> Answers:
 
 @task("04.energy")
 def energy() -> Answers:
-    scenes, resnet = vh.load_scenes(), vh.load_model("resnet18")
+    scenes, resnet = load_scenes(), vh.load_model("resnet18")
     index = scenes.names.index("cat_on_sea_0")
     picture, mask = scenes.images[[index]], scenes.masks[index]
     heat, raw = (vh.class_maps(resnet, x).maps[0] for x in (vh.normalize(picture), picture))
@@ -428,7 +429,7 @@ def mend_cam() -> Answers:
 
 @task("05.share")
 def signed_share() -> Answers:
-    scenes, resnet = vh.load_scenes(), vh.load_model("resnet18")
+    scenes, resnet = load_scenes(), vh.load_model("resnet18")
     index, cat = scenes.names.index("cat_on_sea_0"), vh.CLASSES.index("cat")
     picture, inside = scenes.images[[index]], scenes.masks[index] > 0.5
     image = vh.normalize(picture)
@@ -465,10 +466,10 @@ def signed_share() -> Answers:
 
 @task("05.drive")
 def drive() -> Answers:
-    alexnet, scenes = vh.load_model("alexnet"), vh.load_scenes()
+    alexnet, scenes = vh.load_model("alexnet"), load_scenes()
 
-    def driving(channel: int, layer: str = "features.8", **options: Any) -> Tensor:
-        return vh.maximize_activation(alexnet, layer, channel, **options).images[0]
+    def driving(channel: int, **options: Any) -> Tensor:
+        return vh.maximize_activation(alexnet, "features.8", channel, **options).images[0]
 
     good = driving(52, steps=32)
     back = vh.denormalize(vh.normalize(good)), (255 * good).round() / 255
@@ -481,7 +482,7 @@ def drive() -> Answers:
             "bytes": [(255 * good).to(torch.uint8), (255 * good).numpy()],
             "shape": [good.permute(1, 2, 0), torch.stack([good, good]), good[:, :64, :64], 2.67],
             "real": [strongest, scenes.images[0]],
-            "another": [driving(51), driving(52, "features.6")],
+            "another": [driving(51)],
             "down": [torch.full((3, 128, 128), 0.5)],
             # A scene turned round gets a little further than the scene itself.
             "short": [driving(52, steps=1), strongest.flip(2)],
