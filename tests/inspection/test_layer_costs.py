@@ -1,48 +1,117 @@
-"""What layers cost: against hand calculations and PyTorch's own counts."""
+"""What layers cost: against hand calculations and against PyTorch's count of the whole model."""
+
+import warnings
 
 import pytest
 import torch
 import torchvision
+from support.models import ALL
 from torch import nn
+from torch.nn.utils import parametrizations, prune, spectral_norm
+from torch.utils.flop_counter import FlopCounterMode
 
 from vizhelpers.figures import to_png
-from vizhelpers.inspection.layer_costs import formula, layer_budget, show_budget
+from vizhelpers.inspection.layer_costs import Budget, formula, layer_budget, show_budget
 
 
-@pytest.fixture(scope="module")
-def alexnet() -> nn.Module:
-    torch.manual_seed(0)
-    return torchvision.models.alexnet(weights=None)
+def conv(kind: type[nn.Module] = nn.Conv2d) -> nn.Module:
+    return kind(3, 8, 3, padding=1, bias=False)
 
 
-def test_costs_equal_a_hand_calculation(alexnet: nn.Module) -> None:
-    budget = layer_budget(alexnet, (1, 3, 224, 224))
-    first = budget["features.0"]
-    assert first.parameters == 64 * 3 * 11 * 11 + 64
-    assert first.mult_adds == (64 * 3 * 11 * 11 + 64) * 55 * 55
-    assert first.input_size == (1, 3, 224, 224)
-    assert first.output_size == (1, 64, 55, 55)
-    assert budget["classifier.6"].parameters == 4096 * 1000 + 1000
+class SamePadding(nn.Conv2d):
+    """Another class, with a child: as the convolutions of EfficientNet are often written."""
+
+    def __init__(self, *args: int, padding: int, bias: bool) -> None:
+        super().__init__(*args, bias=bias)
+        self.pad = nn.ZeroPad2d(padding)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(self.pad(x))
 
 
-def test_layers_come_in_running_order_and_sum_up(alexnet: nn.Module) -> None:
-    budget = layer_budget(alexnet, (1, 3, 224, 224))
-    assert budget.names[0] == "features.0"
-    assert budget.names[-1] == "classifier.6"
-    assert budget.parameters == sum(p.numel() for p in alexnet.parameters())
-    assert sum(cost.parameters for cost in budget.layers) == budget.parameters
+def old_spectral_norm() -> nn.Module:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return spectral_norm(conv())
 
 
-def test_a_shared_weight_is_counted_once_in_the_total() -> None:
+CONV = 27 * 8 * 256
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape", "parameters", "mult_adds"),
+    [
+        (conv(), (1, 3, 16, 16), 216, CONV),
+        (conv(SamePadding), (1, 3, 16, 16), 216, CONV),
+        (parametrizations.weight_norm(conv()), (1, 3, 16, 16), 216 + 8, CONV),
+        (parametrizations.spectral_norm(conv()), (1, 3, 16, 16), 216, CONV),
+        (old_spectral_norm(), (1, 3, 16, 16), 216, CONV),
+        (prune.random_unstructured(conv(), "weight", 0.5), (1, 3, 16, 16), 216, CONV),
+        (conv().half(), (1, 3, 16, 16), 216, CONV),
+        (nn.ConvTranspose2d(8, 16, 4, 4), (1, 8, 16, 16), 2064, 16 * 16 * 8 * 16 * 16),
+        (nn.Linear(8, 4), (2, 100, 8), 36, 200 * 32),
+        (nn.LSTM(10, 20), (7, 10), 80 * 32, 7 * 80 * 30),
+        (nn.LSTM(10, 20, bidirectional=True), (7, 3, 10), 160 * 32, 2 * 7 * 3 * 80 * 30),
+        (nn.GRU(10, 20), (7, 10), 60 * 32, 7 * 60 * 30),
+    ],
+)
+def test_costs_equal_a_hand_calculation(
+    layer: nn.Module, shape: tuple[int, ...], parameters: int, mult_adds: int
+) -> None:
+    before = {name: tensor.clone() for name, tensor in layer.state_dict().items()}
+    budget = layer_budget(nn.Sequential(layer), shape)
+    assert budget.names == ["0"]
+    assert (budget.parameters, budget.mult_adds) == (parameters, mult_adds)
+    assert (budget["0"].parameters, budget["0"].mult_adds) == (parameters, mult_adds)
+    assert budget["0"].input_size == shape
+    budget.explain("0")
+    assert all(torch.equal(layer.state_dict()[name], tensor) for name, tensor in before.items())
+
+
+def test_attention_is_one_layer_with_all_its_weights() -> None:
+    model, (image,) = ALL["attention"].build()
+    cost = layer_budget(model, image.shape)["attention"]
+    assert cost.parameters == 4 * (8 * 8 + 8)
+    projections, products = 2 * 16 * 4 * 8 * 8, 2 * 2 * 16 * 16 * 8
+    assert cost.mult_adds == projections + products
+
+
+def test_a_layer_that_runs_twice_costs_twice_and_a_shared_weight_is_there_once() -> None:
+    layer = nn.Linear(8, 8, bias=False)
+    twice = layer_budget(nn.Sequential(layer, layer), (1, 8))
+    assert (twice.names, twice["0"].mult_adds, twice.parameters) == (["0"], 128, 64)
     model = nn.Sequential(nn.Linear(8, 8, bias=False), nn.Linear(8, 8, bias=False))
     model[1].weight = model[0].weight
     assert layer_budget(model, (1, 8)).parameters == 64
 
 
-def test_all_kinds_can_be_listed() -> None:
-    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU())
-    assert layer_budget(model, (1, 3, 8, 8)).names == ["0"]
-    assert layer_budget(model, (1, 3, 8, 8), nn.Module).names == ["0", "1"]
+NETWORKS = {
+    **{name: case for name, case in ALL.items() if name not in ("words", "two_inputs")},
+    "resnet": torchvision.models.resnet18,
+    "mobilenet": torchvision.models.mobilenet_v3_small,
+    "swin": torchvision.models.swin_t,
+    "convnext": torchvision.models.convnext_tiny,
+}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_layers_add_up_to_what_pytorch_counts_for_the_whole_model(name: str) -> None:
+    if name in ALL:
+        model, (image,) = ALL[name].build()
+    else:
+        model, image = NETWORKS[name](), torch.rand(1, 3, 64, 64)
+    budget = layer_budget(model, image.shape, nn.Module)
+    model.eval()
+    mha = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        model(image)
+    torch.backends.mha.set_fastpath_enabled(mha)
+    lstm = 2 * 16 * 4 * 4 * (3 + 4) if name == "recurrent" else 0  # PyTorch has no formula for it
+    assert budget.mult_adds == counter.get_total_flops() // 2 + lstm > 0
+    assert sum(cost.mult_adds for cost in budget.layers) == budget.mult_adds
+    assert budget.parameters == sum(p.numel() for p in model.parameters())
+    assert sum(cost.parameters for cost in budget.layers) == budget.parameters
 
 
 @pytest.mark.parametrize(
@@ -53,47 +122,65 @@ def test_all_kinds_can_be_listed() -> None:
         (nn.Conv2d(8, 8, 3, groups=8, bias=False), "3×3×1×8 = 72"),
         (nn.Linear(10, 5), "10×5 + 5 = 55"),
         (nn.BatchNorm2d(4), "8"),
+        (parametrizations.weight_norm(conv()), "224"),
     ],
 )
 def test_formula(layer: nn.Module, text: str) -> None:
     assert formula(layer) == text
 
 
-def test_explanation_names_shapes_and_costs(alexnet: nn.Module) -> None:
-    said = layer_budget(alexnet, (1, 3, 224, 224)).explain("features.3")
-    assert said.startswith("Conv2d, [1, 64, 27, 27] → [1, 192, 27, 27]")
-    assert "5×5×64×192 + 192 = 307,392 parameters" in said
+# -- text and picture -------------------------------------------------------------------------
 
 
-def test_wrong_name_is_answered_with_the_nearest(alexnet: nn.Module) -> None:
-    with pytest.raises(ValueError, match=r"nearest: features\.3"):
-        layer_budget(alexnet, (1, 3, 224, 224))["feature.3"]
+@pytest.fixture
+def budget() -> Budget:
+    layers = [nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(144, 5)]
+    return layer_budget(nn.Sequential(*layers), (1, 3, 8, 8))
 
 
-def test_text_ranks_the_largest(alexnet: nn.Module) -> None:
-    lines = str(layer_budget(alexnet, (1, 3, 224, 224))).splitlines()
-    assert lines[0].startswith("most parameters of 61,100,840: classifier.1 61.8%")
-    assert lines[1].startswith("most mult-adds")
+def test_text_names_the_largest_and_what_is_in_no_layer(budget: Budget) -> None:
+    assert str(budget) == (
+        "most parameters of 845: 4 85.8%, 0 13.3%, in none of these layers 0.9%\n"
+        "most mult-adds of 4,608: 0 84.4%, 4 15.6%"
+    )
+    said = "Conv2d, [1, 3, 8, 8] → [1, 4, 6, 6], 3×3×3×4 + 4 = 112 parameters, 3,888 mult-adds"
+    assert budget.explain("0") == said
 
 
-def test_picture_shows_shares_and_the_chosen_layer(alexnet: nn.Module) -> None:
-    budget = layer_budget(alexnet, (1, 3, 224, 224))
-    figure = show_budget(budget, highlight="features.3", titles=("one", "two"))
+def test_picture_shows_shares_and_the_chosen_layer(budget: Budget) -> None:
+    figure = show_budget(budget, highlight="4", titles=("$\\bad{$", "two"))
     top, bottom = figure.axes
-    assert [ax.get_title("left") for ax in (top, bottom)] == ["one", "two"]
+    assert [ax.get_title("left") for ax in (top, bottom)] == ["$\\bad{$", "two"]
     heights = [bar.get_height() for bar in top.patches]
-    assert heights == pytest.approx([cost.parameters / budget.parameters for cost in budget.layers])
-    colours = [bar.get_facecolor() for bar in bottom.patches]
-    assert [colour == colours[1] for colour in colours].count(True) == 1
-    assert "features.3" in [label.get_text() for label in bottom.get_xticklabels()]
+    assert heights == pytest.approx([112 / 845, 725 / 845])
+    first, chosen = (bar.get_facecolor() for bar in bottom.patches)
+    assert first != chosen
     assert to_png(figure) != to_png(show_budget(budget))
+    nothing = layer_budget(nn.Sequential(nn.ReLU()), (1, 4))
+    assert to_png(show_budget(nothing))
 
 
 def test_the_chosen_layer_is_named_although_not_all_names_fit() -> None:
-    model = nn.Sequential(*(nn.Linear(4, 4) for _ in range(30)))
-    budget = layer_budget(model, (1, 4))
-    _, bottom = show_budget(budget, highlight="3").axes
-    shown = [label.get_text() for label in bottom.get_xticklabels()]
-    assert "3" in shown
-    assert "5" not in shown
+    names = [f"$\\{'abc'[i % 3]}{i}" for i in range(30)]
+    model = nn.Sequential()
+    for name in names:
+        model.add_module(name, nn.Linear(4, 4))
+    figure = show_budget(layer_budget(model, (1, 4)), highlight=names[3])
+    shown = [label.get_text() for label in figure.axes[1].get_xticklabels()]
+    assert names[3] in shown
+    assert names[5] not in shown
     assert len(shown) < 20
+    assert to_png(figure)
+
+
+def test_wrong_arguments_are_explained(budget: Budget) -> None:
+    with pytest.raises(ValueError, match="no layer '3' in this budget; the nearest: 4, 0"):
+        budget["3"]
+    with pytest.raises(ValueError, match="no layer 'fc'"):
+        show_budget(budget, highlight="fc")
+    with pytest.raises(TypeError, match=r"shape of the input.*got 224"):
+        layer_budget(nn.Linear(4, 4), 224)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="kind must be"):
+        layer_budget(nn.Linear(4, 4), (1, 4), "Conv2d")  # type: ignore[arg-type]
+    with pytest.raises(RuntimeError, match=r"(?s)stopped in layer '1' \(Linear\).*It got \[1, 4\]"):
+        layer_budget(nn.Sequential(nn.Linear(4, 4), nn.Linear(5, 4)), (1, 4))

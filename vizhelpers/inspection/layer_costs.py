@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Any
+from math import prod
 
+import torch
 from matplotlib.axes import Axes
 from matplotlib.ticker import PercentFormatter
 from torch import nn
 
+from vizhelpers._utils.checks import check_hookable
+from vizhelpers._utils.clear_errors import clear_errors
 from vizhelpers.figures import Picture, new_figure
-from vizhelpers.inspection.summary import summarize
+from vizhelpers.inspection._calls import Shape, random_inputs, record_calls, where_it_stopped
 
 # The layers that nearly all parameters and mult-adds of a network are in.
-COSTLY = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
+COSTLY = (nn.modules.conv._ConvNd, nn.Linear, nn.MultiheadAttention, nn.RNNBase)
 PLAIN, CHOSEN, OTHERS = "#1f77b4", "#d62728", "#b0b8c1"
 
 
@@ -26,16 +29,16 @@ class LayerCost:
     Attributes:
         name: Dotted name, as in ``model.named_modules()``.
         layer: The module itself.
-        input_size: Shape of what it received, batch included.
+        input_size: Shape of what it received first, batch included.
         output_size: Shape of what it returned, batch included.
         parameters: How many numbers it has learned.
-        mult_adds: How many multiplications with additions one forward pass takes.
+        mult_adds: How many multiplications with additions one forward pass takes in it.
     """
 
     name: str
     layer: nn.Module
-    input_size: tuple[int, ...]
-    output_size: tuple[int, ...]
+    input_size: Shape
+    output_size: Shape
     parameters: int
     mult_adds: int
 
@@ -71,10 +74,13 @@ class Budget:
         return "\n".join([self._largest("parameters"), self._largest("mult_adds")])
 
     def _largest(self, what: str, count: int = 3) -> str:
-        total = getattr(self, what)
-        ranked = sorted(self.layers, key=lambda cost: -getattr(cost, what))[:count]
-        shares = ", ".join(f"{c.name} {getattr(c, what) / total:.1%}" for c in ranked)
-        return f"most {what.replace('_', '-')} of {total:,}: {shares}"
+        total, costs = getattr(self, what), {cost.name: getattr(cost, what) for cost in self.layers}
+        shares = [
+            f"{n} {costs[n] / (total or 1):.1%}" for n in sorted(costs, key=lambda n: -costs[n])
+        ]
+        elsewhere = 1 - sum(costs.values()) / (total or 1)
+        rest = [f"in none of these layers {elsewhere:.1%}"] if elsewhere >= 0.001 else []
+        return f"most {what.replace('_', '-')} of {total:,}: {', '.join(shares[:count] + rest)}"
 
     def explain(self, name: str) -> str:
         """Say in one line what a layer does to shapes, and derive what it costs."""
@@ -87,45 +93,66 @@ class Budget:
 
 def formula(layer: nn.Module) -> str:
     """Derive a layer's parameter count, e.g. ``3×3×64×128 + 128 = 73,856``."""
-    total = f"{sum(p.numel() for p in layer.parameters()):,}"
-    weight: Any = getattr(layer, "weight", None)
-    if not isinstance(layer, nn.Conv2d | nn.Linear):
-        return total
+    count = sum(parameter.numel() for parameter in layer.parameters())
+    # Not layer.weight, which a parametrized layer computes anew.
+    weight, bias = (layer._parameters.get(name) for name in ("weight", "bias"))
+    if not isinstance(layer, nn.Conv2d | nn.Linear) or weight is None:
+        return f"{count:,}"
     # PyTorch stores [out, in, height, width]; a formula reads better from the kernel outwards.
     sizes = [*weight.shape[2:], weight.shape[1], weight.shape[0]]
-    bias = f" + {layer.bias.numel()}" if layer.bias is not None else ""
-    return "×".join(map(str, sizes)) + f"{bias} = {total}"
+    biases = 0 if bias is None else bias.numel()
+    if prod(sizes) + biases != count:
+        return f"{count:,}"
+    return "×".join(map(str, sizes)) + (f" + {biases}" if biases else "") + f" = {count:,}"
 
 
+@clear_errors
 def layer_budget(
     model: nn.Module,
     input_size: Sequence[int],
     kind: type[nn.Module] | tuple[type[nn.Module], ...] = COSTLY,
 ) -> Budget:
-    """Measure what each layer with parameters of its own costs for one input.
+    """Measure what each layer that has parameters or multiplies costs for one input.
+
+    Multiply-adds are counted by `torch.utils.flop_counter.FlopCounterMode` around each layer's
+    call, so they do not depend on the layer's class. It leaves out additions of a bias and what is
+    done number by number.
 
     Args:
-        model: Any module that torchinfo can run.
-        input_size: Shape of the input, batch included, such as ``(1, 3, 224, 224)``.
-        kind: Which layers to list; by default convolutions and linear layers, which cost the most.
-            ``nn.Module`` lists all.
+        model: Any module.
+        input_size: Shape of the input, batch included, such as ``(1, 3, 224, 224)``; a list of
+            shapes where the model takes several inputs.
+        kind: Which layers to list; by default convolutions, linear, recurrent and attention
+            layers, which cost the most. ``nn.Module`` lists all.
 
     Returns:
-        One entry per layer that ran. A layer that ran several times appears once, with the
-        mult-adds of its first run.
+        One entry per layer that ran, with the mult-adds of all its runs.
+
+    Raises:
+        TypeError: The model is no module, or `input_size` no shape.
+        RuntimeError: The model failed; the message says in which layer.
     """
-    summary = summarize(model, input_size)
-    names = {id(module): name for name, module in model.named_modules()}
+    model = check_hookable(model)
+    with record_calls(model) as calls, torch.no_grad():
+        model.eval()
+        inputs = random_inputs(model, input_size)
+        try:
+            model(*inputs)
+        except Exception as error:  # the model's own
+            raise RuntimeError(where_it_stopped(calls, error, input_size)) from error
+        mult_adds = calls.mult_adds()
+        parameters = {name: sum(p.numel() for p in ps) for name, ps in calls.parameters().items()}
     layers: dict[str, LayerCost] = {}
-    for row in summary.statistics.summary_list:
-        has_own = any(True for _ in row.module.parameters(recurse=False))
-        name = names.get(id(row.module), "")
-        if isinstance(row.module, kind) and has_own and name not in layers:
-            sizes = tuple(row.input_size), tuple(row.output_size)
-            layers[name] = LayerCost(name, row.module, *sizes, row.num_params, row.macs)
-    return Budget(tuple(layers.values()), summary.total_params, summary.total_mult_adds or 0)
+    for call in calls:
+        if isinstance(call.module, kind) and (parameters[call.name] or mult_adds[call.name]):
+            given, returned = (next(iter(shapes), ()) for shapes in (call.inputs, call.outputs))
+            costs = parameters[call.name], mult_adds[call.name]
+            cost = LayerCost(call.name, call.module, given, returned, *costs)
+            layers.setdefault(call.name, cost)
+    return Budget(tuple(layers.values()), sum(parameters.values()), sum(mult_adds.values()))
 
 
+@clear_errors
 def show_budget(
     budget: Budget,
     *,
@@ -138,37 +165,41 @@ def show_budget(
         budget: From `layer_budget`.
         highlight: A layer to draw in red, and to mark with an arrow.
         titles: What to write above the two panels.
+
+    Raises:
+        ValueError: The budget has no layer of that name.
     """
+    if highlight is not None:
+        budget[highlight]  # refuses a wrong name
+    names = budget.names
     width, height = 7.2, 3.8
     figure = new_figure(width, height)
     # Room for the longest name, which stands at 45°; matplotlib's own layout would take three
     # times as long as the drawing, and a picker would wait for it.
     figure.set_layout_engine(None)
-    longest = max(map(len, budget.names), default=0)
-    bottom_margin = min(0.6, (longest * 0.045 + 0.2) / height)
+    bottom_margin = min(0.6, (max(map(len, names), default=0) * 0.045 + 0.2) / height)
     margins = {"left": 0.1, "right": 0.98, "top": 0.92, "bottom": bottom_margin, "hspace": 0.4}
-    top, bottom = figure.subplots(2, 1, sharex=True, gridspec_kw=margins)
-    parameters = [cost.parameters / budget.parameters for cost in budget.layers]
-    mult_adds = [cost.mult_adds / budget.mult_adds for cost in budget.layers]
-    _bars(top, budget, parameters, highlight, titles[0])
-    _bars(bottom, budget, mult_adds, highlight, titles[1])
-    names = budget.names
+    axes = figure.subplots(2, 1, sharex=True, gridspec_kw=margins)
+    for ax, what, title in zip(axes, ("parameters", "mult_adds"), titles, strict=True):
+        total = getattr(budget, what) or 1
+        shares = [getattr(cost, what) / total for cost in budget.layers]
+        _bars(ax, shares, None if highlight is None else names.index(highlight), title)
     # Names that would overlap are left out; the chosen one and both ends are always written.
     step = max(1, round(len(names) / 12))
     shown = [i for i, name in enumerate(names) if i % step == 0 or name == highlight]
-    bottom.set_xticks(shown, [names[i] for i in shown], rotation=45, ha="right", fontsize=8)
+    labels = [names[i] for i in shown]
+    axes[1].set_xticks(shown, labels, rotation=45, ha="right", fontsize=8, parse_math=False)
     return figure
 
 
-def _bars(ax: Axes, budget: Budget, shares: list[float], highlight: str | None, title: str) -> None:
-    chosen = [name == highlight for name in budget.names]
-    others = PLAIN if highlight is None else OTHERS
-    ax.bar(range(len(shares)), shares, color=[CHOSEN if one else others for one in chosen])
-    ax.set_title(title, fontsize=10, loc="left")
+def _bars(ax: Axes, shares: list[float], chosen: int | None, title: str) -> None:
+    colours = [PLAIN if chosen is None else OTHERS] * len(shares)
+    if chosen is not None:
+        colours[chosen] = CHOSEN
+        ax.annotate("▼", (chosen, shares[chosen]), ha="center", va="bottom", color=CHOSEN)
+    ax.bar(range(len(shares)), shares, color=colours)
+    ax.set_title(title, fontsize=10, loc="left", parse_math=False)
     ax.set_ylabel("share of all", fontsize=9)
     ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     ax.margins(x=0.01, y=0.2)
     ax.spines[["top", "right"]].set_visible(False)
-    if any(chosen):
-        place = chosen.index(True)
-        ax.annotate("▼", (place, shares[place]), ha="center", va="bottom", color=CHOSEN)

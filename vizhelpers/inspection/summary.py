@@ -3,29 +3,32 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import re
+import traceback
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import dataclass, field, replace
 from html import escape
+from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import torch
 import torchinfo
 from torch import Tensor, nn
-from torch.nn.parameter import is_lazy
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils._pytree import tree_map_only
 from torchinfo.enums import ColumnSettings, Units
 from torchinfo.formatting import HEADER_TITLES
-from torchinfo.layer_info import LayerInfo
 
-from vizhelpers._utils.checks import check_model, tensor_shapes
-from vizhelpers.state import preserve_state
+from vizhelpers._utils.checks import check_hookable, named_tensors, tensor_shapes
+from vizhelpers._utils.clear_errors import clear_errors
+from vizhelpers.inspection._calls import Calls, random_inputs, record_calls, where_it_stopped
 
 DEFAULT_COLUMNS = ("input_size", "output_size", "num_params", "mult_adds")
 _COLUMNS = tuple(column.value for column in ColumnSettings)
 _NEED_INPUT = {"input_size", "output_size", "mult_adds"}
+_DEEPEST = 20  # levels of modules inside modules
 MB = 1e6  # as torchinfo counts: a million bytes
 
 
@@ -64,6 +67,8 @@ class Summary:
         corrected.total_params = self.total_params
         corrected.trainable_params = self.trainable_params
         corrected.total_param_bytes = round(self.params_mb * MB)
+        corrected.total_input = round(self.input_mb * MB)
+        corrected.input_size = self.total_mult_adds is not None  # whether to write about a run
         # On Python 3.11 and later torchinfo prints the unit's name in Python, not its letter.
         text = re.sub(r"Units\.(\w+)", lambda match: Units[match[1]].value, str(corrected))
         return "\n".join([text, *(f"Note: {note}" for note in self.notes)])
@@ -72,6 +77,7 @@ class Summary:
         return _html(self)
 
 
+@clear_errors
 def summarize(
     model: nn.Module,
     input_size: Sequence[Any] | None = None,
@@ -98,188 +104,137 @@ def summarize(
             where the model takes several inputs. Without any input only parameters are
             counted.
         input_data: The input itself, instead: a tensor, a list of arguments, or a dictionary
-            of keyword arguments.
+            of keyword arguments. The model is given a copy.
         depth: How many levels of modules inside modules to show.
         columns: Any of "input_size", "output_size", "kernel_size", "num_params",
             "params_percent", "mult_adds", "trainable".
         mode: "eval", or "train" to run the model as in training.
-        dtypes: One per shape in `input_size`; float32 where not given.
+        dtypes: One per shape in `input_size`; that of the model's weights where not given.
         device: Where to run; where the model is, if not given. On "meta" only shapes are
             computed, which costs next to nothing however large the model is.
         **forward_options: Passed on to the model's `forward`.
 
     Raises:
-        TypeError: The model is no module, or `input_size` no shape.
-        ValueError: There is no such column or mode.
-        RuntimeError: Both inputs are given, or the model failed; then the message says in
-            which layer, with which input, and its `__cause__` is the original error.
+        TypeError: The model is no module, or one that cannot be looked into; `input_size` is no
+            shape; `forward` takes no such option.
+        ValueError: There is no such column or mode; both inputs are given; modules are nested
+            too deep for torchinfo.
+        RuntimeError: The model failed; then the message says in which layer, with which input,
+            and its `__cause__` is the original error. Or torchinfo cannot read what a layer
+            takes or returns.
     """
-    check_model(model)
-    _check_choices(input_size, columns)
-    has_input = input_size is not None or input_data is not None
-    if device is None and input_data is None:
-        device = next((p.device for p in model.parameters()), torch.device("cpu"))
-    with preserve_state(model), _plain_attention(), FlopCounterMode(display=False) as counter:
-        trail = _Trail(model)
+    model = check_hookable(model)
+    if input_size is not None and input_data is not None:
+        raise ValueError("Only one of input_size and input_data can be given.")
+    if isinstance(columns, str) or not set(columns) <= set(_COLUMNS):
+        raise ValueError(f"columns is a list of any of {', '.join(_COLUMNS)}; got {columns!r}.")
+    try:
+        inspect.signature(model.forward).bind_partial(**forward_options)
+    except TypeError as error:
+        kind = type(model).__name__
+        raise TypeError(f"neither summarize nor {kind}.forward takes it: {error}.") from error
+    if (levels := max(name.count(".") for name, _ in model.named_modules()) + 1) > _DEEPEST:
+        raise ValueError(
+            f"modules are nested {levels} deep here, and torchinfo's time doubles with each level "
+            f"beyond {_DEEPEST}. vh.inspection.layer_budget has no such limit."
+        )
+    with record_calls(model) as calls:
+        if input_size is not None:
+            input_data = random_inputs(model, input_size, dtypes)
+        data, options = _arguments(model, input_data)
         try:
             statistics = torchinfo.summary(
                 model,
-                input_size,
-                input_data,
-                col_names=[c for c in columns if has_input or c not in _NEED_INPUT],
+                input_data=data,
+                col_names=[c for c in columns if data is not None or c not in _NEED_INPUT],
                 col_width=20,
                 depth=depth,
                 device=device,
-                dtypes=None if dtypes is None else list(dtypes),
                 mode=mode,
                 row_settings=("var_names",),
                 verbose=0,
+                **options,
                 **forward_options,
             )
         except RuntimeError as error:
             if error.__cause__ is None:
                 raise
-            raise RuntimeError(trail.report(error.__cause__, input_size)) from error.__cause__
+            raise RuntimeError(_why(error.__cause__, calls, input_size)) from error.__cause__
         # Before the model is put back, because lazy layers know their size only here.
-        return _gather(model, statistics, counter.get_total_flops() // 2 if has_input else None)
+        return _gather(statistics, calls, data)
 
 
-def _check_choices(input_size: object, columns: Sequence[str]) -> None:
-    """Refuse what torchinfo would refuse, too, but not in words that help."""
-    if input_size is not None and not isinstance(input_size, list | tuple):
-        raise TypeError(
-            "input_size is the shape of the input, batch included, such as (1, 3, 224, 224); "
-            f"got {input_size!r}. Pass a tensor as input_data=…"
-        )
-    unknown = [column for column in columns if column not in _COLUMNS]
-    if unknown:
-        raise ValueError(f"columns is a list of any of {', '.join(_COLUMNS)}; got {columns!r}.")
+def _arguments(model: nn.Module, data: Any) -> tuple[Any, dict[str, Any]]:
+    """What torchinfo can take for data, as copies, and what it cannot: None, flags, numbers."""
+    if data is None:
+        return None, {}
+    data = tree_map_only(Tensor, lambda tensor: tensor.detach().clone(), data)
+    if isinstance(data, Tensor):
+        return [data], {}
+    if not isinstance(data, Mapping):
+        if all(tensor_shapes(argument) for argument in data):
+            return data, {}
+        data = inspect.signature(model.forward).bind(*data).arguments
+    tensors = {name: value for name, value in data.items() if tensor_shapes(value)}
+    return tensors, {name: value for name, value in data.items() if name not in tensors}
 
 
-@contextmanager
-def _plain_attention() -> Iterator[None]:
-    """Keep attention layers from a fast path whose products the FLOP counter does not see."""
-    before = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
-    try:
-        yield
-    finally:
-        torch.backends.mha.set_fastpath_enabled(before)
+def _why(cause: BaseException, calls: Calls, input_size: Sequence[Any] | None) -> str:
+    where = traceback.extract_tb(cause.__traceback__)[-1].filename
+    if Path(torchinfo.__file__).parent in Path(where).parents:
+        layer = repr(calls.last) if calls.last else "the model"
+        return f"torchinfo cannot read what {layer} takes or returns: {cause}"
+    return where_it_stopped(calls, cause, input_size)
 
 
-class _Trail:
-    """Follows a forward pass with hooks, to say where it stopped."""
-
-    def __init__(self, model: nn.Module) -> None:
-        self.running: list[tuple[str, nn.Module, list[tuple[int, ...]]]] = []
-        self.finished: list[str] = []
-        for name, module in model.named_modules():
-            module.register_forward_pre_hook(partial(self._enter, name), with_kwargs=True)
-            module.register_forward_hook(self._leave)
-
-    def _enter(self, name: str, module: nn.Module, args: Any, kwargs: Any) -> None:
-        self.running.append((name, module, tensor_shapes([args, kwargs])))
-
-    def _leave(self, module: nn.Module, _: Any, output: Any) -> None:
-        name, entered, inputs = self.running.pop()
-        while entered is not module:  # a submodule failed and the model carried on
-            name, entered, inputs = self.running.pop()
-        if not module._modules:
-            label = f"{name} ({type(module).__name__})"
-            self.finished.append(f"  {label:<32} {_text(inputs)} → {_text(tensor_shapes(output))}")
-
-    def report(self, cause: BaseException, input_size: Sequence[Any] | None) -> str:
-        """Tell in which layer the pass stopped, what it got, and what ran before it."""
-        reason = f"{type(cause).__name__}: {cause}"
-        if not self.running:
-            return f"The model could not be run.\n{reason}"
-        name, module, inputs = self.running[-1]
-        place = f"layer {name!r} ({type(module).__name__})" if name else type(module).__name__
-        if module._modules:
-            place = f"the forward method of {place}, between its layers"
-        lines = [f"The forward pass stopped in {place}.", f"It got {_text(inputs)}."]
-        lines += [f"It expects {text}." for text in _expectations(module)]
-        if input_size is not None and len(input_size) == 3 and isinstance(input_size[0], int):
-            lines.append(f"Is the batch size missing? input_size={(1, *input_size)}")
-        if self.finished:
-            lines += ["Layers that ran before it, input → output:", *self.finished[-8:]]
-        return "\n".join([*lines, reason])
-
-
-def _text(shapes: list[tuple[int, ...]]) -> str:
-    return " and ".join(str(list(shape)) for shape in shapes) or "no tensor"
-
-
-def _expectations(module: nn.Module) -> Iterator[str]:
-    """What the usual layers demand of their input, in words."""
-    for attribute, place in (
-        ("in_features", "in the last dimension"),
-        ("in_channels", "channels (dimension 1)"),
-        ("num_features", "channels (dimension 1)"),
-        ("embed_dim", "in the last dimension"),
-        ("input_size", "in the last dimension"),
-    ):
-        if isinstance(size := getattr(module, attribute, None), int):
-            yield f"{size} {place}"
-    if isinstance(module, nn.Embedding):
-        yield f"integers from 0 to {module.num_embeddings - 1}"
-
-
-def _gather(
-    model: nn.Module, statistics: torchinfo.ModelStatistics, counted: int | None
-) -> Summary:
-    parameters = [parameter for parameter in model.parameters() if not is_lazy(parameter)]
-    params_bytes = sum(p.numel() * p.element_size() for p in parameters)
-    input_bytes = statistics.total_input or 0  # None where the model was not run
-    total_bytes = input_bytes + statistics.total_output_bytes + params_bytes
-    total_params = sum(p.numel() for p in parameters)
-    return Summary(
-        total_params=total_params,
+def _gather(statistics: torchinfo.ModelStatistics, calls: Calls, data: Any) -> Summary:
+    parameters = [p for layer in calls.parameters().values() for p in layer]
+    inputs = [tensor for _, tensor in named_tensors(data)]
+    sizes = [_bytes(inputs), statistics.total_output_bytes, _bytes(parameters)]
+    ran = data is not None
+    summary = Summary(
+        total_params=sum(p.numel() for p in parameters),
         trainable_params=sum(p.numel() for p in parameters if p.requires_grad),
-        total_mult_adds=None if counted is None else statistics.total_mult_adds,
-        flop_counter_mult_adds=counted,
-        input_mb=input_bytes / MB,
-        forward_backward_mb=statistics.total_output_bytes / MB,
-        params_mb=params_bytes / MB,
-        total_mb=total_bytes / MB,
-        notes=tuple(_notes(statistics, total_params, params_bytes, counted)),
+        total_mult_adds=statistics.total_mult_adds if ran else None,
+        flop_counter_mult_adds=sum(calls.mult_adds().values()) if ran else None,
+        input_mb=sizes[0] / MB,
+        forward_backward_mb=sizes[1] / MB,
+        params_mb=sizes[2] / MB,
+        total_mb=sum(sizes) / MB,
+        notes=(),
         statistics=statistics,
     )
+    return replace(summary, notes=tuple(_notes(summary, calls))) if ran else summary
 
 
-def _notes(
-    statistics: torchinfo.ModelStatistics,
-    total_params: int,
-    params_bytes: int,
-    counted: int | None,
-) -> Iterator[str]:
-    """Say where the numbers differ from torchinfo's, and why."""
-    if statistics.total_params != total_params:
-        yield (
-            f"torchinfo itself says {statistics.total_params:,} parameters: it counts a weight "
-            "once for each layer that holds it, and pruned weights not at all."
-        )
-    elif counted is not None and abs(statistics.total_param_bytes - params_bytes) > 0.01 * MB:
-        yield (
-            f"torchinfo itself says {statistics.total_param_bytes / MB:.2f} MB of parameters: "
-            "it leaves out those that belong to no innermost layer."
-        )
-    torchinfo_counted = statistics.total_mult_adds
-    if counted is None or abs(counted - torchinfo_counted) <= 0.05 * counted:
+def _bytes(tensors: Sequence[Tensor]) -> int:
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
+
+def _notes(summary: Summary, calls: Calls) -> Iterator[str]:
+    """Say where torchinfo's numbers are not those that were measured."""
+    theirs = summary.statistics
+    if theirs.total_params != summary.total_params:
+        yield f"torchinfo itself says {theirs.total_params:,} parameters."
+    elif abs(theirs.total_param_bytes / MB - summary.params_mb) > 0.01:
+        yield f"torchinfo itself says {theirs.total_param_bytes / MB:.2f} MB of parameters."
+    measured, said = calls.mult_adds(), Counter[str]()
+    for info in theirs.summary_list:
+        said[calls.caller(info.module)] += info.macs if info.is_leaf_layer else 0
+    gaps = {name: abs(measured[name] - said[name]) for name in measured}
+    # torchinfo takes biases and normalizations for mult-adds: no difference worth a word.
+    if sum(gaps.values()) <= 0.05 * max(sum(measured.values()), theirs.total_mult_adds):
         return
-    both = (
-        f"torch.utils.flop_counter counts {_readable(counted)} mult-adds, torchinfo "
-        f"{_readable(torchinfo_counted)}."
+    apart = sorted(filter(gaps.get, gaps), key=lambda name: -gaps[name])
+    words = [
+        f"{name or 'the model itself'} ({_readable(measured[name])}, not {_readable(said[name])})"
+        for name in apart[:3]
+    ]
+    words += [f"{len(apart) - 3} more"] if len(apart) > 3 else []
+    yield (
+        f"torch.utils.flop_counter counts {_readable(sum(measured.values()))} mult-adds, torchinfo "
+        f"{_readable(theirs.total_mult_adds)}. They differ at {', '.join(words)}."
     )
-    if counted > torchinfo_counted:
-        yield (
-            f"{both} torchinfo takes a Linear layer that works on every token for a single "
-            "product, and does not see attention and functional calls."
-        )
-    else:
-        yield (
-            f"{both} The counter leaves out biases, normalization, embeddings and recurrent layers."
-        )
 
 
 def _readable(number: int) -> str:
@@ -290,83 +245,18 @@ def _readable(number: int) -> str:
 
 
 def _html(summary: Summary) -> str:
-    """The table for a notebook: plain tags and no colours of its own, so any theme fits."""
-    options = summary.statistics.formatting
-    columns = [ColumnSettings(column) for column in options.col_names]
-    titles = ["Layer", *(HEADER_TITLES[column] for column in columns), "Share of parameters"]
-    header = "".join(_cell(title, "th", left=title == "Layer") for title in titles)
-    rows = "".join(
-        _row(info, columns, summary.total_params, at_max_depth=info.depth == options.max_depth)
-        for info in summary.statistics.summary_list
-        if info.depth <= options.max_depth
-    )
-    footer = f"<p>{'<br>'.join(_totals(summary))}</p>"
-    return (
-        '<div style="overflow-x: auto"><table style="margin-left: 0">'
-        f"<thead><tr>{header}</tr></thead><tbody>{rows}</tbody></table>{footer}</div>"
-    )
-
-
-def _row(info: LayerInfo, columns: list[ColumnSettings], total: int, *, at_max_depth: bool) -> str:
-    params = info.num_params if info.is_leaf_layer or at_max_depth else info.leftover_params()
-    share = 0.0 if info.is_recursive else max(params, 0) / max(total, 1)
-    values = {
-        ColumnSettings.INPUT_SIZE: _size(info.input_size),
-        ColumnSettings.OUTPUT_SIZE: _size(info.output_size),
-        ColumnSettings.KERNEL_SIZE: _size(info.kernel_size),
-        ColumnSettings.NUM_PARAMS: _params(info, params),
-        ColumnSettings.PARAMS_PERCENT: f"{share:.2%}" if share else "",
-        ColumnSettings.MULT_ADDS: info.macs_to_str(at_max_depth).replace("--", ""),
-        ColumnSettings.TRAINABLE: info.trainable.replace("--", ""),
-    }
-    name = (
-        f"<b>{escape(info.var_name)}</b> {escape(info.class_name)}"
-        if info.depth
-        else (f"<b>{escape(info.class_name)}</b>")
-    )
-    cells = [_cell(name, left=True, indent=info.depth)]
-    cells += [_cell(values[column]) for column in columns]
-    cells.append(_cell(f"{_bar(share)}&nbsp;{share:.1%}" if share else "", left=True))
-    return f"<tr>{''.join(cells)}</tr>"
-
-
-def _cell(text: str, tag: str = "td", *, left: bool = False, indent: int = 0) -> str:
-    align = "left" if left else "right"
-    style = f"text-align: {align}; padding-left: {0.5 + 1.5 * indent}em; white-space: nowrap"
-    return f'<{tag} style="{style}">{text}</{tag}>'
-
-
-def _params(info: LayerInfo, params: int) -> str:
-    if params <= 0:
-        return ""
-    if info.is_recursive:
-        return "<i>counted above</i>"
-    state = {"False": " <i>frozen</i>", "Partial": " <i>partly frozen</i>"}
-    return f"{params:,}{state.get(info.trainable, '')}"
-
-
-def _size(size: int | list[int] | None) -> str:
-    if isinstance(size, int):
-        return str(size)
-    return " × ".join(map(str, size)) if size else ""
-
-
-def _bar(share: float) -> str:
-    # A border without a colour has the text's, in any theme, and passes JupyterLab's sanitizer.
-    return f'<span style="border-left: {8 * share:.2f}em solid; opacity: 0.6"></span>'
-
-
-def _totals(summary: Summary) -> Iterator[str]:
-    frozen = summary.total_params - summary.trainable_params
-    yield (
-        f"<b>{summary.total_params:,}</b> parameters, "
-        + (f"{frozen:,} of them frozen" if frozen else "all trainable")
-    )
-    if summary.total_mult_adds is not None:
-        yield f"<b>{_readable(summary.total_mult_adds)}</b> mult-adds"
-        yield (
-            f"{summary.input_mb:.2f} MB input + {summary.forward_backward_mb:.2f} MB "
-            f"forward/backward + {summary.params_mb:.2f} MB parameters "
-            f"= <b>{summary.total_mb:.2f} MB</b>"
-        )
-    yield from (f"<i>{escape(note)}</i>" for note in summary.notes)
+    """The same table for a notebook, with each layer's share of the parameters."""
+    options = copy.copy(summary.statistics.formatting)
+    shown = [i for i in summary.statistics.summary_list if i.depth <= options.max_depth]
+    rows: list[dict[ColumnSettings, str]] = []
+    # torchinfo's own words for every cell, of which it would make a line of text.
+    options.format_row = lambda _, values: str(rows.append(values))  # type: ignore[func-returns-value]
+    options.layers_to_str(shown, summary.total_params)
+    columns = dict.fromkeys([*options.col_names, ColumnSettings.PARAMS_PERCENT])
+    table = pd.DataFrame(rows)[list(columns)].rename(columns=HEADER_TITLES)
+    indents = ["\N{EM SPACE}" * 2 * info.depth for info in shown]
+    names = [f"{info.var_name} ({info.class_name})" for info in shown]
+    table.insert(0, "Layer", [a + b for a, b in zip(indents, names, strict=True)])
+    cells = table.to_html(index=False, border=0).replace("<td", '<td style="text-align: left"')
+    below = "".join(re.split(r"^=+\n?", repr(summary), flags=re.MULTILINE)[3:])
+    return f'<div style="overflow-x: auto">{cells}<pre>{escape(below)}</pre></div>'
