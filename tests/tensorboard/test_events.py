@@ -1,7 +1,9 @@
 """Event files of two writers read back, whole and broken; images logged as they were meant."""
 
+import os
 import shutil
 import struct
+import tracemalloc
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -13,9 +15,11 @@ import tensorboardX
 import torch
 from PIL import Image
 from tensorboard.backend.event_processing import event_accumulator
-from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.backend.event_processing.plugin_event_multiplexer import EventMultiplexer
+from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from tensorboard.compat.proto.summary_pb2 import Summary
-from tensorboard.summary.writer.record_writer import RecordWriter
+from tensorboard.summary.writer.record_writer import RecordWriter, masked_crc32c
+from tensorboard.util.tensor_util import make_ndarray
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
@@ -117,21 +121,80 @@ def test_runs_are_named_as_on_the_page(tmp_path: Path) -> None:
     assert list(read_texts(tmp_path)) == ["a"]
 
 
-def test_a_restart_keeps_what_was_written_unless_its_writer_purges(tmp_path: Path) -> None:
-    for step, options in ((0, {}), (3, {}), (4, {"purge_step": 4})):
-        suffix = f".{step}"  # the order of files is that of their names
-        with SummaryWriter(tmp_path, filename_suffix=suffix, **options) as writer:
-            for later in range(step, step + 5):
-                writer.add_scalar("loss", 10 * step + later, later)
-                writer.add_scalar("new", later, later, new_style=True)
-        file = max(tmp_path.glob("*tfevents*"), key=lambda path: path.name.endswith(suffix))
-        file.rename(tmp_path / f"tfevents{step}")
-    tags = read_scalars(tmp_path)["."]
-    assert tags["loss"].steps.tolist() == [0, 1, 2, 3, 3, *range(4, 9)]
-    assert tags["loss"].values.tolist() == [0, 1, 2, 3, 33, *range(44, 49)]
-    assert tags["new"].steps.tolist() == tags["loss"].steps.tolist()
-    (tmp_path / "tfevents4").unlink()
-    assert read_scalars(tmp_path)["."]["loss"].steps.tolist() == [*range(5), *range(3, 8)]
+def on_the_page(folder: Path) -> dict[str, dict[str, list[tuple[int, float]]]]:
+    """What TensorBoard itself makes of a folder, keeping every point."""
+    page = EventMultiplexer(tensor_size_guidance={"scalars": 0})
+    page.AddRunsFromDirectory(str(folder)).Reload()
+    return {
+        run: {
+            tag: [(event.step, float(make_ndarray(event.tensor_proto))) for event in events]
+            for tag in found["tensors"]
+            for events in [page.Tensors(run, tag)]
+        }
+        for run, found in page.Runs().items()
+    }
+
+
+def read_as_points(folder: Path) -> dict[str, dict[str, list[tuple[int, float]]]]:
+    return {
+        run: {
+            tag: list(zip(*(column.tolist() for column in points), strict=True))
+            for tag, points in tags.items()
+        }
+        for run, tags in read_scalars(folder).items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("purges", "steps"),
+    [
+        ((None, None), [*range(5), *range(3, 8)]),
+        ((None, 3), [*range(5), *range(3, 8)]),  # the first mark of a start is no restart
+        ((0, 3), [0, 1, 2, *range(3, 8)]),
+        ((0, None, 2), [0, 1, *range(2, 7)]),
+    ],
+)
+def test_restarts_are_as_on_the_page(
+    purges: tuple[int | None, ...], steps: list[int], tmp_path: Path
+) -> None:
+    for number, purge in enumerate(purges):
+        start = 0 if not number else purge if purge is not None else 3
+        with SummaryWriter(tmp_path / "one", purge_step=purge) as writer:
+            for step in range(start, start + 5):
+                writer.add_scalar("loss", 10 * number + step, step)
+                writer.add_scalar("new", step, step, new_style=True)
+        event_file(tmp_path / "one").rename(tmp_path / f"tfevents{number}")  # the order of names
+    found = read_as_points(tmp_path)
+    assert found == on_the_page(tmp_path)
+    assert [step for step, _ in found["."]["loss"]] == steps
+
+
+def test_a_start_in_the_middle_of_the_first_file_is_no_restart(tmp_path: Path) -> None:
+    with SummaryWriter(tmp_path) as writer:
+        for step in range(5):
+            writer.add_scalar("loss", step, step)
+            if step == 2:
+                start = SessionLog(status=SessionLog.START)
+                writer.file_writer.add_event(Event(step=0, session_log=start))
+    found = read_as_points(tmp_path)
+    assert found == on_the_page(tmp_path)
+    assert len(found["."]["loss"]) == 5
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need rights on Windows")
+def test_links_are_followed_as_on_the_page(tmp_path: Path) -> None:
+    logs, elsewhere = tmp_path / "logs", tmp_path / "elsewhere"
+    for folder in (logs / "here", elsewhere / "deep", elsewhere):
+        with SummaryWriter(folder) as writer:
+            writer.add_scalar("loss", 1, 0)
+    (logs / "there").symlink_to(elsewhere)
+    (logs / "file").mkdir()
+    (logs / "file" / "tfevents").symlink_to(event_file(elsewhere))
+    found = read_as_points(logs)
+    assert found == on_the_page(logs)
+    assert list(found) == ["file", "here", "there", "there/deep"]
+    (elsewhere / "circle").symlink_to(logs)
+    assert read_as_points(logs) == found
 
 
 @both_writers
@@ -258,15 +321,34 @@ def test_broken_and_foreign_files_are_named_and_the_others_read(tmp_path: Path) 
     assert all(word in line for word, line in zip(words, lines, strict=True))
 
 
+@pytest.mark.parametrize("length", [3 << 30, 1 << 62])
+def test_a_record_of_absurd_length_is_not_believed(length: int, tmp_path: Path) -> None:
+    with SummaryWriter(tmp_path) as writer:
+        writer.add_scalar("loss", 1, 0)
+    header = struct.pack("<Q", length)
+    with event_file(tmp_path).open("ab") as file:
+        file.write(header + struct.pack("<I", masked_crc32c(header)))
+        file.truncate(file.tell() + min(length + 4, 4 << 30))  # a hole, where the system can
+    tracemalloc.start()
+    found, text = problems(lambda: read_scalars(tmp_path))
+    assert tracemalloc.get_traced_memory()[1] < 1e8
+    tracemalloc.stop()
+    assert found["."]["loss"].values.tolist() == [1]
+    assert "are cut off in the middle of a record" in text
+
+
 def test_an_image_that_cannot_be_decoded_is_named(tmp_path: Path) -> None:
-    image = Summary.Image(height=1, width=1, encoded_image_string=b"no picture")
+    postscript = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n"
     with SummaryWriter(tmp_path) as writer:
         writer.add_image("x", torch.zeros(3, 2, 2), 0)
-        value = Summary.Value(tag="x", image=image)
-        writer.file_writer.add_event(Event(summary=Summary(value=[value])), 5)
+        for step, content in enumerate((b"no picture", postscript), start=5):
+            image = Summary.Image(height=1, width=1, encoded_image_string=content)
+            value = Summary.Value(tag="x", image=image)
+            writer.file_writer.add_event(Event(summary=Summary(value=[value])), step)
     found, text = problems(lambda: read_images(tmp_path))
     assert [shot.step for shot in found["."]["x"]] == [0]
-    assert "'x' at step 5: cannot identify" in text
+    for step in (5, 6):  # no program is started for the second
+        assert f"'x' at step {step}: cannot identify" in text
     assert problems(lambda: read_scalars(tmp_path)) == ({}, "")
 
 

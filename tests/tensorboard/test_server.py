@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import socketserver
@@ -11,19 +12,21 @@ import threading
 import time
 import urllib.request
 
-import nbformat
 import pytest
 
 from vizhelpers._utils.paths import ROOT
-from vizhelpers.course.refresh import refresh
 from vizhelpers.tensorboard import server as module
 from vizhelpers.tensorboard.server import start_tensorboard
 
 SCRIPT = """
-import sys
+import os, sys, time
 from vizhelpers.tensorboard.server import start_tensorboard
 board = start_tensorboard(sys.argv[1])
-print(board.port, board._process.pid, flush=True)
+child = os.fork() if "fork" in sys.argv else None
+if child == 0:
+    time.sleep(30)
+    os._exit(0)
+print(board.port, board._process.pid, child or 0, flush=True)
 sys.stdin.read()
 """
 SLOW = """
@@ -32,18 +35,14 @@ from tensorboard.backend.event_processing.plugin_event_multiplexer import EventM
 find = EventMultiplexer.AddRunsFromDirectory
 EventMultiplexer.AddRunsFromDirectory = lambda *given: (time.sleep(1.5), find(*given))
 """
-CELLS = [
-    "from pathlib import Path\nfrom vizhelpers import start_tensorboard",
-    "board = start_tensorboard('logs')\nPath('port').write_text(str(board.port))\nboard",
-    "board.show(tab='images')",
-]
 
 
-def log(folder, run):
+def log(folder, run, values=(0.5,)):
     from torch.utils.tensorboard import SummaryWriter
 
     with SummaryWriter(folder / run) as writer:
-        writer.add_scalar("loss", 0.5, 0)
+        for step, value in enumerate(values):
+            writer.add_scalar("loss", value, step)
 
 
 def ask(board, what):
@@ -111,18 +110,6 @@ def test_it_follows_what_is_written_later(board, logdir):
     wait_until(lambda: set(ask(board, "runs")) == {"first", "later"})
 
 
-def test_a_server_whose_folder_is_gone_ends_with_the_next_start(tmp_path):
-    old, new = tmp_path / "old", tmp_path / "new"
-    log(old, "run")
-    log(new, "run")
-    with start_tensorboard(old) as first:
-        for path in sorted(old.rglob("*"), reverse=True):
-            path.rmdir() if path.is_dir() else path.unlink()
-        old.rmdir()
-        with start_tensorboard(new) as second:
-            assert (first.running, second.running) == (False, True)
-
-
 def test_the_same_folder_again_is_the_same_server(board, logdir, monkeypatch, processes):
     monkeypatch.chdir(logdir.parent)
     for same in (logdir, str(logdir), logdir.name, logdir / ".." / logdir.name):
@@ -159,12 +146,34 @@ def test_another_folder_a_given_port_and_the_end(board, tmp_path, monkeypatch):
         assert again.running
 
 
-def test_a_server_that_somebody_ended_is_replaced(tmp_path, processes):
-    start_tensorboard(tmp_path)
-    processes[0].kill()
-    processes[0].wait()
-    with start_tensorboard(tmp_path) as again:
-        assert again.running
+def test_a_server_that_is_no_longer_true_is_replaced(tmp_path, processes):
+    runs, other = tmp_path / "runs", tmp_path / "other"
+
+    def cell(values):  # what a notebook's cell does each time it is run
+        shutil.rmtree(runs / "net", ignore_errors=True)
+        log(runs, "net", values)
+        return start_tensorboard(runs)
+
+    def shown(board):
+        found = ask(board, "plugin/scalars/scalars?run=net&tag=loss")
+        return [value for _, _, value in found]
+
+    first = cell([9, 9, 9])
+    assert shown(first) == [9, 9, 9]
+    log(runs, "more")  # is no reason to start anew
+    assert start_tensorboard(runs) is first
+    second = cell([1, 2])
+    assert shown(second) == [1, 2]
+    assert not first.running
+    processes[-1].kill()  # somebody ends it
+    processes[-1].wait()
+    third = start_tensorboard(runs)
+    assert third.running
+    shutil.rmtree(runs)  # its folder is gone: it ends with the next start
+    log(other, "run")
+    with start_tensorboard(other) as fourth:
+        assert (third.running, fourth.running) == (False, True)
+    assert module._boards == [board for board in module._boards if board.running]
 
 
 def test_only_this_machine_can_reach_it(board):
@@ -237,7 +246,7 @@ def test_a_server_that_dies_leaves_its_last_words(tmp_path, monkeypatch, process
 
 
 def test_a_server_that_does_not_answer_is_given_up(tmp_path, monkeypatch, processes):
-    monkeypatch.setattr(module, "SERVER", "import time; time.sleep(600)")
+    monkeypatch.setattr(module, "SERVER", "import sys; sys.stdin.read()")
     with pytest.raises(TimeoutError, match=r"0\.2 s.*timeout=0\.4"):
         start_tensorboard(tmp_path, timeout=0.2)
     assert processes[0].poll() is not None
@@ -256,19 +265,25 @@ def test_an_interrupt_while_it_starts_leaves_nothing(tmp_path, monkeypatch, proc
 # Nothing is left
 
 
-@pytest.mark.parametrize("ending", ["exit", "kill"])
+@pytest.mark.parametrize("ending", ["exit", "kill", "fork"])
 def test_it_ends_with_the_process_that_started_it(tmp_path, ending):
-    command = [sys.executable, "-c", SCRIPT, str(tmp_path)]
+    """Also if that is killed, and while a child of it lives on."""
+    if ending == "fork" and not hasattr(os, "fork"):
+        pytest.skip("nothing forks here")
+    command = [sys.executable, "-c", SCRIPT, str(tmp_path), ending]
     with subprocess.Popen(
         command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as parent:
-        port, pid = map(int, parent.stdout.readline().split())
+        port, pid, child = map(int, parent.stdout.readline().split())
         assert is_open(port)
-        if ending == "kill":
+        if ending != "exit":
             parent.kill()
     wait_until(lambda: not is_open(port))
     if os.name == "posix":
         wait_until(lambda: not is_alive(pid))
+    if child:
+        assert is_alive(child)
+        os.kill(child, signal.SIGKILL)
 
 
 def is_alive(pid):
@@ -300,6 +315,7 @@ def test_frame_and_link(board):
     assert f"ssh -L {board.port}:127.0.0.1:{board.port}" in html
     assert "%load_ext tensorboard" in html
     assert f'src="{board.url}"' in board.show().html
+    assert 'height="9&quot;&gt;&lt;script&gt;"' in board.show(height='9"><script>').html
 
 
 def test_an_unknown_tab(board):
@@ -314,19 +330,3 @@ def test_only_text_is_stored(board):
     assert bundle["text/plain"] == repr(shown) == "<TensorBoard, graphs: run the cell to see it>"
     assert repr(board.show()) == "<TensorBoard: run the cell to see it>"
     assert repr(board) == "<TensorBoard, running>"
-
-
-def test_a_lesson_keeps_the_same_bytes_and_leaves_no_server(tmp_path):
-    (tmp_path / "logs").mkdir()
-    path = tmp_path / "lesson.ipynb"
-    cells = [nbformat.v4.new_code_cell(source, id=f"c{n}") for n, source in enumerate(CELLS)]
-    nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
-    assert refresh([path]) == [path]
-    kept = [cell.outputs for cell in nbformat.read(path, as_version=4).cells]
-    assert [[output.data for output in outputs] for outputs in kept] == [
-        [],
-        [{"text/plain": "<TensorBoard, running>"}],
-        [{"text/plain": "<TensorBoard, images: run the cell to see it>"}],
-    ]
-    port = int((tmp_path / "port").read_text())
-    wait_until(lambda: not is_open(port))

@@ -176,7 +176,7 @@ def test_threads_are_put_back_also_after_an_error(tmp_path, monkeypatch):
         torch.set_num_threads(before)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA card")
-def test_training_runs_on_a_graphics_card(scenes):
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+def test_training_runs_on_a_gpu(scenes):
     model = train_network(tiny("vgg11-fair"), scenes, device="cuda")
     assert next(model.parameters()).device.type == "cpu"

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vizhelpers._utils.clear_errors import clear_errors
+from vizhelpers._utils.messages import callers_level
 from vizhelpers._utils.progress_bar import with_progress
-from vizhelpers.tensorboard.images import Pixels
 
 # Summaries without the name of a plugin: what torch's SummaryWriter makes by default.
 _OLD_KINDS = {"simple_value": "scalars", "image": "images", "histo": "histograms"}
@@ -25,6 +25,7 @@ _FORMATS = ("PNG", "JPEG", "GIF", "WEBP", "BMP")  # what writers write; no progr
 _AROUND = 16  # bytes of a record's length and its two checksums
 _LONGEST = 1 << 28  # no event is longer; the reader would make room for it before it looks
 
+Pixels = NDArray[np.uint8]
 LogDir = str | os.PathLike[str]
 Item = TypeVar("Item", bound=tuple[Any, ...])  # its first entry is the step
 
@@ -170,7 +171,8 @@ def _read(
         problems.append("No values are there yet: call writer.flush() or writer.close() first.")
     if problems:
         lines = "\n".join(f"- {problem}" for problem in problems)
-        warnings.warn(f"Not all of '{folder}' could be read:\n{lines}", stacklevel=3)
+        text = f"Not all of '{folder}' could be read:\n{lines}"
+        warnings.warn(text, stacklevel=callers_level())
     kept = {run: {t: items for t, items in tags.items() if items} for run, tags in found.items()}
     return {run: kept[run] for run in sorted(kept) if kept[run]}
 

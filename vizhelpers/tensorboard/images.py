@@ -7,15 +7,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
 from vizhelpers._utils.clear_errors import clear_errors
 from vizhelpers.images import IMAGENET_MEAN, IMAGENET_STD, denormalize, load_image
-
-Pixels = NDArray[np.uint8]
-
+from vizhelpers.tensorboard.events import Pixels
 
 Normalized = bool | tuple[Sequence[float], Sequence[float]]
 

@@ -10,6 +10,7 @@ import sys
 import time
 from collections import deque
 from dataclasses import dataclass
+from html import escape
 from importlib.util import find_spec
 from os import PathLike
 from pathlib import Path
@@ -18,7 +19,6 @@ from threading import Thread
 from typing import Any, Self
 from urllib.request import ProxyHandler, build_opener
 
-from vizhelpers._utils.checks import whole
 from vizhelpers._utils.clear_errors import clear_errors
 from vizhelpers.tensorboard.events import event_files
 
@@ -178,8 +178,7 @@ class Board:
         if tab is not None and tab not in known:
             raise ValueError(f"TensorBoard has no tab {tab!r}, but {', '.join(sorted(known))}.")
         url = f"{self.url}#{tab}" if tab else self.url
-        height = whole("height", height)  # no text: it becomes a part of the page
-        return Frame(FRAME.format(url=url, port=self.port, height=height), tab)
+        return Frame(FRAME.format(url=url, port=self.port, height=escape(str(height))), tab)
 
     def stop(self) -> None:
         """End the server and free its port; a second time does nothing."""
@@ -278,7 +277,9 @@ def _existing_folder(logdir: str | PathLike[str]) -> Path:
 
 def _check_port(port: int) -> None:
     """Refuse a number that is no port, and one that is taken: say by whom."""
-    if not 1 <= whole("port", port) <= 65535:
+    if not isinstance(port, int):
+        raise TypeError(f"port must be an integer or None, got {port!r}.")
+    if not 1 <= port <= 65535:
         raise ValueError(f"port must be between 1 and 65535, not {port}; leave it out for any.")
     try:  # Windows would let two listen on one, so the server's own error is not enough
         socket.create_connection((HOST, port), timeout=1).close()

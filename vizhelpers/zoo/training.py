@@ -287,7 +287,7 @@ def train_all(
 
     Args:
         out: Folder for ``<network>.safetensors``, ``model_card.md`` and ``model_card.json``.
-        device: ``"auto"`` takes a CUDA card if there is one, else the CPU.
+        device: ``"auto"`` takes a GPU (CUDA) if there is one, else the CPU.
         only: Names such as ``"resnet18-fair"``; all seven without it.
         quick: A handful of images and one epoch: to see that it runs, not to learn anything.
 
