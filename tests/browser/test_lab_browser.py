@@ -312,7 +312,7 @@ def test_ascent_run_longer_and_stop(ascent: Ascent) -> None:
     assert "of 200 real images" in ascent.status.inner_text()
     digests, bars = [ascent.image.evaluate(SHOWN)], []
     ascent.longer.click()
-    for step in (60, 90, 120):
+    for step in (45, 60, 75):
         ascent.wait_for_step(step)
         digests.append(ascent.image.evaluate(SHOWN))
         bars.append(ascent.bar())
@@ -323,7 +323,7 @@ def test_ascent_run_longer_and_stop(ascent: Ascent) -> None:
     # Once more: what is clicked may come in another of the kernel's threads than before.
     before = ascent.step()
     ascent.longer.click()
-    ascent.wait_for_step(before + 30)
+    ascent.wait_for_step(before + 16)
     ascent.stop_and_look("features.6", 40)
 
 
@@ -341,16 +341,16 @@ def test_ascent_a_filter_that_is_not_there(ascent: Ascent) -> None:
 def test_ascent_other_cells_run_meanwhile_and_another_pick_stops_it(ascent: Ascent) -> None:
     ascent.choose("features.6", 3)
     ascent.longer.click()
-    ascent.wait_for_step(50)
+    ascent.wait_for_step(40)
     trainable = "all(weights.requires_grad for weights in networks['alexnet'].parameters())"
     assert ascent.ask(f"[6 * 7, {trainable}]") == [42, True]
-    ascent.wait_for_step(ascent.step() + 20)
+    ascent.wait_for_step(ascent.step() + 16)
     ascent.choose("features.8", 5)
     ascent.assert_at("features.8", 5, 32)
     assert ascent.ask("view.running") is False
     ascent.choose("features.6", 3)
     reached = ascent.ask("view.ascent.steps")
-    assert 60 <= reached < MORE / 4
+    assert 56 <= reached < MORE / 4
     ascent.assert_at("features.6", 3, reached)
 
 
