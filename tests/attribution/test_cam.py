@@ -364,12 +364,14 @@ def test_a_transformer() -> None:
 class Tokens(nn.Module):
     """A transformer as timm builds it: norms in a list of blocks, tokens in front, no pooling."""
 
-    def __init__(self, extra: int = 0, *, mean: bool = True, batch_first: bool = True) -> None:
+    def __init__(
+        self, extra: int = 0, *, mean: bool = True, batch_first: bool = True, width: int = 16
+    ) -> None:
         super().__init__()
         self.patch = nn.Conv2d(3, 8, 4, 4)
         self.front = nn.Parameter(torch.randn(1, extra, 8))
         self.blocks = nn.ModuleList(
-            nn.TransformerEncoderLayer(8, 2, 16, batch_first=batch_first, norm_first=True)
+            nn.TransformerEncoderLayer(8, 2, width, batch_first=batch_first, norm_first=True)
             for _ in range(2)
         )
         self.norm, self.attend = nn.LayerNorm(8), nn.Dropout(0.1)
@@ -456,6 +458,10 @@ LAYOUTS: dict[str, Layout] = {
     "class token": (lambda: Tokens(1, mean=False), None, "norm", patches, "behind 1 other token"),
     "registers": (lambda: Tokens(5), None, "norm", patches, "behind 5 other tokens"),
     "patches only": (Tokens, None, "norm", patches, "those of 'patch'"),
+    "as wide as the patches": (
+        lambda: Tokens(1, width=12),
+        *("blocks.0.linear1", "blocks.0.linear1", patches, "behind 1 other token"),
+    ),
     "inside": (Tokens, "blocks.0.linear1", "blocks.0.linear1", patches, "those of 'patch'"),
     "tokens first": (
         lambda: Tokens(1, batch_first=False),

@@ -256,34 +256,17 @@ def test_a_file_may_also_fit_the_full_size_network_of_that_name(tmp_path):
     assert loaded.info.input_size == 224
 
 
-def test_a_file_of_another_network_names_the_first_mismatches(tmp_path):
-    state = load_model("squeezenet1_1", weights=None).state_dict()
-    state["features.0.weight"] = torch.zeros(7, 3, 3, 3)
-    del state["features.0.bias"]
-    state["extra"] = torch.zeros(1)
-    torch.save(state, tmp_path / "odd.pth")
-    with pytest.raises(ValueError) as caught:
-        load_model("squeezenet1_1", weights=tmp_path / "odd.pth")
-    message = str(caught.value)
-    assert "odd.pth does not fit SqueezeNet" in message
-    assert "features.0.weight: 7×3×3×3 in the file, 64×3×3×3 in the network" in message
-    assert "features.0.bias: not in the file" in message
-    assert "extra: in the file, not in the network" in message
-
-
-def test_mismatches_are_those_with_the_network_that_fits_best(tmp_path):
+def test_what_does_not_fit_is_said_of_the_network_that_fits_best(tmp_path):
     state = ARCHITECTURES["resnet18"](num_classes=3).state_dict()
     torch.save(state, tmp_path / "three.pth")
-    with pytest.raises(ValueError, match="does not fit NarrowResNet18") as caught:
+    with pytest.raises(ValueError, match=r"three\.pth does not fit NarrowResNet18:\n.*fc\.weight"):
         load_model("resnet18", weights=tmp_path / "three.pth")
-    assert "fc.weight: 3×128 in the file, 10×128 in the network" in str(caught.value)
-
-
-def test_many_mismatches_are_counted_and_not_listed(tmp_path):
     save_file({"a": torch.zeros(1)}, tmp_path / "a.safetensors")
-    with pytest.raises(ValueError, match=r"… and \d+ more") as caught:
+    with pytest.raises(
+        ValueError, match=r"Missing .*conv1.*\.\.\.\]\n.*Unexpected .*\"a\""
+    ) as caught:
         load_model("resnet18", weights=tmp_path / "a.safetensors")
-    assert len(str(caught.value).splitlines()) == 5
+    assert max(map(len, str(caught.value).splitlines()[1:])) <= 200
 
 
 def cut_short(path):

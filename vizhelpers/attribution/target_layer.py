@@ -275,15 +275,20 @@ class Looked:
 
     @cached_property
     def _token_counts(self) -> set[int]:
-        outputs = [calls[0] for calls in self.seen.values()]
-        return {output.shape[1] for output in outputs if output.ndim == 3 and len(output) == 1}
+        """How many tokens there are, where a normalisation tells which dimension counts them."""
+        return {
+            self.seen[name][0][..., 0].numel()
+            for name in list_layers(self.model)
+            if name in self.seen
+            and self.seen[name][0].ndim == 3
+            and channels_last(get_layer(self.model, name), self.seen[name][0])
+        }
 
     def _tokens(self, name: str, output: Tensor) -> TargetLayer | str:
         """Tokens, one for each patch that a convolution before has cut out."""
         shape = list(output.shape)
         # [1, T, D], [T, 1, D], or [1, D, T] where a map was flattened.
-        normalised = channels_last(get_layer(self.model, name), output)
-        axes = ([1] if normalised else [1, 2]) if shape[0] == 1 else [0]
+        axes = [0] if shape[0] > 1 else [1] if shape[1] in self._token_counts else [1, 2]
         for number, (conv, rows, columns) in enumerate(self._patches_before(name)):
             others = {axis: shape[axis] - rows * columns for axis in axes}
             most = 0 if number else _MOST_OTHER_TOKENS
@@ -305,11 +310,14 @@ class Looked:
     def _patches_before(self, name: str) -> Iterator[tuple[str, int, int]]:
         """The convolutions before a layer, the nearest first, and the sizes of their maps."""
         earlier = list(takewhile(lambda other: other != name, self.seen))
-        convs = [conv for conv in list_layers(self.model, nn.Conv2d) if conv in earlier]
-        for conv in sorted(convs, key=earlier.index, reverse=True):
+        for conv in filter(self._convs.__contains__, reversed(earlier)):
             output = self.seen[conv][0]
             if not self._why_not(conv) and output.ndim == 4 and output[0, 0].numel() > 1:
                 yield conv, output.shape[2], output.shape[3]
+
+    @cached_property
+    def _convs(self) -> set[str]:
+        return set(list_layers(self.model, nn.Conv2d))
 
 
 def _as_maps(tokens: Tensor, *, axis: int, others: int, rows: int) -> Tensor:

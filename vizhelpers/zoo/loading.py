@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from http.client import HTTPException
 from pathlib import Path
+from textwrap import shorten
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import torch
@@ -170,7 +171,7 @@ def _from_file(name: str, path: Path) -> nn.Module:
             "or the path of a .safetensors or .pth file."
         )
     state = _read(path)
-    model, info = min(choices, key=lambda choice: len(_mismatches(choice[0], state)))
+    model, info = min(choices, key=lambda choice: _differences(choice[0], state))
     return _with_info(_filled(model, state, path), info(name, path.name))
 
 
@@ -235,31 +236,24 @@ def _read(path: Path, cure: str | None = None) -> dict[str, Tensor]:
 
 def _filled(model: nn.Module, state: dict[str, Tensor], path: Path) -> nn.Module:
     """Give an empty network its weights."""
-    if wrong := _mismatches(model, state):
-        more = f"\n  … and {len(wrong) - 3} more" if len(wrong) > 3 else ""
+    try:
+        model.load_state_dict(state, assign=True)
+    except RuntimeError as error:
+        _, *wrong = str(error).splitlines()
         raise ValueError(
-            f"{_short(path)} does not fit {type(model).__name__}:\n  "
-            + "\n  ".join(wrong[:3])
-            + more
-        )
-    model.load_state_dict(state, assign=True)
+            f"{_short(path)} does not fit {type(model).__name__}:\n"
+            + "\n".join(shorten(line, 200) for line in wrong)
+        ) from error
     return model
 
 
-def _mismatches(model: nn.Module, state: dict[str, Tensor]) -> list[str]:
-    expected = model.state_dict()
-    missing = [f"{name}: not in the file" for name in expected if name not in state]
-    unknown = [f"{name}: in the file, not in the network" for name in state if name not in expected]
-    shapes = [
-        f"{name}: {_shape(state[name])} in the file, {_shape(value)} in the network"
-        for name, value in expected.items()
-        if name in state and state[name].shape != value.shape
-    ]
-    return shapes + missing + unknown
-
-
-def _shape(value: Tensor) -> str:
-    return "×".join(map(str, value.shape)) or "one number"
+def _differences(model: nn.Module, state: dict[str, Tensor]) -> int:
+    """How many tensors are not in both, or in another shape."""
+    ours, theirs = (
+        {(name, tensor.shape) for name, tensor in tensors.items()}
+        for tensors in (model.state_dict(), state)
+    )
+    return len(ours ^ theirs)
 
 
 def _empty(build: Callable[[], nn.Module]) -> nn.Module:
