@@ -99,7 +99,11 @@ def layer_name(model: nn.Module, module: nn.Module) -> str:
 
 
 def _named(model: nn.Module) -> dict[str, nn.Module]:
-    """All modules under all their names; the model itself only if nothing is inside."""
+    """All modules under all their names; the model itself only if nothing is inside.
+
+    Of what torch.compile made of a model, the names are those of the model itself.
+    """
+    model = getattr(model, "_orig_mod", model)
     modules = dict(model.named_modules(remove_duplicate=False))
     if len(modules) > 1:
         del modules[""]

@@ -113,12 +113,11 @@ def a_layer(model: Any) -> str:
     """The last convolution's name, or any layer's."""
     if not isinstance(model, nn.Module):
         return "features.3"
-    names = [n for n, m in model.named_modules() if isinstance(m, nn.Conv2d)]
-    return (names or [n for n, m in model.named_modules() if n] or [""])[-1]
+    return (vh.list_layers(model, nn.Conv2d) or vh.list_layers(model))[-1]
 
 
 def randomized(model: nn.Module, x: Tensor) -> None:
-    with vh.attribution.randomize_from_top(model) as layers:
+    with vh.attribution.randomize_from_top(model) as layers, torch.no_grad():
         for _ in layers:
             model(x)
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from vizhelpers._utils.checks import check_model, to_model
+from vizhelpers._utils.clear_errors import clear_errors
 from vizhelpers._utils.progress_bar import with_progress
 from vizhelpers.features.receptive_fields import ReceptiveField, receptive_field
 from vizhelpers.hooks import capture
@@ -85,6 +86,7 @@ class TopPatches:
         return crops
 
 
+@clear_errors
 def top_patches(
     model: nn.Module,
     layer: str | nn.Module,

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from vizhelpers._utils.checks import check_model, named_tensors, to_model
+from vizhelpers._utils.clear_errors import clear_errors
 from vizhelpers._utils.layouts import fits
 from vizhelpers.hooks import cut_off_after
 from vizhelpers.layers import layer_name
@@ -99,6 +100,7 @@ class ReceptiveField:
         )
 
 
+@clear_errors
 def receptive_field(
     model: nn.Module, layer: str | nn.Module, input_shape: Sequence[int] = (1, 3, 128, 128)
 ) -> ReceptiveField:

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from vizhelpers._utils.clear_errors import clear_errors
+
 from . import backgrounds as _backgrounds  # noqa: F401  (registers the backgrounds)
 from . import objects as _objects  # noqa: F401  (registers the objects)
 from .canvas import ByteArray, FloatArray, to_bytes
@@ -74,6 +76,7 @@ class PairScene:
         return f"PairScene({names}, {height}×{width})"
 
 
+@clear_errors
 def draw_scene(
     obj: str | None,
     background: str,
@@ -130,6 +133,7 @@ def draw_scene(
     return Scene(_photograph(picture, seed), to_bytes(coverage * 255), parts, obj, background)
 
 
+@clear_errors
 def draw_two(obj_a: str, obj_b: str, background: str, *, seed: int, size: int = 128) -> PairScene:
     """Draw two objects side by side, smaller than in a scene with one.
 

@@ -15,6 +15,7 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
+from vizhelpers._utils.clear_errors import clear_errors
 from vizhelpers._utils.paths import IMAGES
 
 from .canvas import PARTS, ByteArray
@@ -72,6 +73,7 @@ class PairBatch(NamedTuple):
     names: tuple[str, ...]
 
 
+@clear_errors
 def load_scenes(name: str = "grid", *, limit: int | None = None) -> SceneBatch:
     """Read a shipped set of scenes with one object. Labels take turns from 0 to 9.
 
@@ -102,6 +104,7 @@ def load_scenes(name: str = "grid", *, limit: int | None = None) -> SceneBatch:
     )
 
 
+@clear_errors
 def load_pairs(*, limit: int | None = None) -> PairBatch:
     """Read the shipped scenes with two objects.
 
