@@ -130,7 +130,7 @@ def test_zoo_is_complete() -> None:
 
 @pytest.mark.parametrize(
     ("name", "layer"),
-    [("resnet18", "layer3"), ("vgg11", "features.8"), ("alexnet", "")],
+    [("resnet18", "layer3"), ("alexnet", "")],
 )
 def test_pictures_beat_the_strongest_real_image(name: str, layer: str) -> None:
     model = load_model(name)

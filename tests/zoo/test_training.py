@@ -19,11 +19,13 @@ from vizhelpers.zoo.architectures import ARCHITECTURES, first_conv
 from vizhelpers.zoo.loading import load_model
 from vizhelpers.zoo.training import CORRELATION, RECIPES, augment, measure, train_all, train_network
 
+MADE = ["alexnet-shortcut", "vgg11-fair", "resnet18-mixed"]  # every architecture, every twin
+
 
 @pytest.fixture(scope="module")
 def quick(tmp_path_factory):
     folder = tmp_path_factory.mktemp("weights")
-    train_all(folder, device="cpu", quick=True)
+    train_all(folder, device="cpu", only=MADE, quick=True)
     return folder
 
 
@@ -45,11 +47,11 @@ def test_there_are_seven_networks_with_their_twins():
 
 
 def test_quick_training_writes_every_network_and_the_card(quick):
-    expected = {f"{name}.safetensors" for name in RECIPES} | {"model_card.md", "model_card.json"}
+    expected = {f"{name}.safetensors" for name in MADE} | {"model_card.md", "model_card.json"}
     assert {path.name for path in quick.iterdir()} == expected
 
 
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("name", MADE)
 def test_a_written_file_is_half_precision_and_can_be_loaded(name, quick):
     path = quick / f"{name}.safetensors"
     with safe_open(path, framework="pt") as file:
@@ -64,7 +66,7 @@ def test_a_written_file_is_half_precision_and_can_be_loaded(name, quick):
 
 def test_the_card_describes_the_files(quick):
     card = json.loads((quick / "model_card.json").read_text("utf-8"))
-    assert set(card["networks"]) == set(RECIPES)
+    assert set(card["networks"]) == set(MADE)
     text = (quick / "model_card.md").read_text("utf-8")
     for name, facts in card["networks"].items():
         content = (quick / facts["file"]).read_bytes()
@@ -85,7 +87,7 @@ def test_one_network_can_be_made_again_and_the_others_stay_on_the_card(quick, tm
         (tmp_path / path.name).write_bytes(path.read_bytes())
     train_all(tmp_path, device="cpu", only=["resnet18-mixed"], quick=True)
     card = json.loads((tmp_path / "model_card.json").read_text("utf-8"))
-    assert set(card["networks"]) == {"alexnet-fair", "alexnet-shortcut", "resnet18-mixed"}
+    assert set(card["networks"]) == {"alexnet-shortcut", "resnet18-mixed"}
     # and to the same bytes
     again, before = (folder / "resnet18-mixed.safetensors" for folder in (tmp_path, quick))
     assert again.read_bytes() == before.read_bytes()
@@ -117,11 +119,12 @@ def test_training_follows_its_own_seed_and_leaves_the_generator_alone(scenes):
     assert not all(torch.equal(states[0][key], states[2][key]) for key in states[0])
 
 
-def test_training_learns(scenes):
+def test_training_learns():
+    scenes = render_arrays(SceneRecipe(10, seed=5), progress=False)
     recipe = dataclasses.replace(RECIPES["resnet18-fair"], epochs=20, batch_size=10)
     model = train_network(recipe, scenes)
     result = measure(model, {"seen": scenes})["seen"]
-    assert result["accuracy"] >= 0.5  # 20 images by heart; a guess is right in 0.1
+    assert result["accuracy"] >= 0.5  # 10 images by heart; a guess is right in 0.1
 
 
 def test_the_first_layer_starts_small_and_smoothing_makes_it_smooth(scenes):
