@@ -12,6 +12,7 @@ import linecache
 import re
 import sysconfig
 from collections.abc import Callable
+from contextlib import suppress
 from functools import wraps
 from pathlib import Path
 from types import TracebackType
@@ -94,13 +95,14 @@ def _fits(value: Any, kind: Any, function: Callable[..., Any]) -> bool:
             kind = eval(kind, function.__globals__)
         except NameError:  # imported for type checkers only
             return True
+    ways = [value]
     if getattr(value, "shape", None) == () and not getattr(value, "is_meta", False):
-        value = value.item()  # one number of NumPy or PyTorch
-    try:
-        check_type(value, kind, collection_check_strategy=CollectionCheckStrategy.ALL_ITEMS)
-    except TypeCheckError:
-        return False
-    return True
+        ways.append(value.item())  # one number of NumPy or PyTorch passes for Python's own
+    for way in ways:
+        with suppress(TypeCheckError):
+            check_type(way, kind, collection_check_strategy=CollectionCheckStrategy.ALL_ITEMS)
+            return True
+    return False
 
 
 def _in_words(kind: Any) -> str:
