@@ -251,7 +251,24 @@ def test_transform_input_leaves_positions_alone() -> None:
     assert receptive_field(model, "conv1", (1, 3, 32, 32)).size == (7, 7)
 
 
+def test_fields_that_are_all_cut_at_the_edge() -> None:
+    small = receptive_field(nn.Conv2d(3, 1, 5, stride=4, padding=2), "", (1, 3, 8, 8))
+    assert (small.size, small.stride, small.start) == ((5, 5), (4, 4), (-2, -2))
+    large = nn.Conv2d(3, 1, 25, stride=8, padding=12)
+    field = receptive_field(large, "", (1, 3, 16, 16))
+    assert (field.size, field.stride, field.start) == ((25, 25), (8, 8), (-12, -12))
+    # In a longer image this one sees something else, so that tells nothing about it.
+    fixed = nn.Sequential(Do(lambda x: F.interpolate(x, 16)), large)
+    field = receptive_field(fixed, "1", (1, 3, 16, 16))
+    assert (field.size, field.stride, field.box(0, 0)) == ((16, 16), None, (0, 0, 13, 13))
+
+
 # -- other things a field can be of -----------------------------------------------------------
+
+
+def test_random_numbers_and_writing_into_the_image_do_no_harm() -> None:
+    noisy = Do(lambda x: x.sub_(0.5) + torch.rand_like(x))
+    assert receptive_field(nn.Sequential(noisy, conv(3)), "1", (1, 3, 8, 8)).size == (3, 3)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])

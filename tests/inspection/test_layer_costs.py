@@ -29,6 +29,14 @@ class SamePadding(nn.Conv2d):
         return super().forward(self.pad(x))
 
 
+class Scaled(nn.Linear):
+    """Has a parameter that is no weight and no bias."""
+
+    def __init__(self, *sizes: int) -> None:
+        super().__init__(*sizes)
+        self.scale = nn.Parameter(torch.ones(1))
+
+
 def old_spectral_norm() -> nn.Module:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -77,12 +85,51 @@ def test_attention_is_one_layer_with_all_its_weights() -> None:
 
 
 def test_a_layer_that_runs_twice_costs_twice_and_a_shared_weight_is_there_once() -> None:
-    layer = nn.Linear(8, 8, bias=False)
-    twice = layer_budget(nn.Sequential(layer, layer), (1, 8))
-    assert (twice.names, twice["0"].mult_adds, twice.parameters) == (["0"], 128, 64)
+    layer = nn.Conv2d(1, 1, 3, bias=False)
+    twice = layer_budget(nn.Sequential(layer, layer), (1, 1, 8, 8))
+    assert (twice.names, twice["0"].mult_adds, twice.parameters) == (["0"], 9 * (36 + 16), 9)
+    assert (twice["0"].input_size, twice["0"].output_size) == ((1, 1, 8, 8), (1, 1, 6, 6))
     model = nn.Sequential(nn.Linear(8, 8, bias=False), nn.Linear(8, 8, bias=False))
     model[1].weight = model[0].weight
     assert layer_budget(model, (1, 8)).parameters == 64
+
+
+class Products(nn.Module):
+    """No weights, and a product all the same."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x @ x.mT
+
+
+class Forgiving(nn.Sequential):
+    """Goes on where a part of it fails."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        try:
+            return super().forward(x)
+        except RuntimeError:
+            return x
+
+
+class Token(nn.Module):
+    """Gives a layer a parameter as its input."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.part = Forgiving(nn.Linear(4, 4), nn.Linear(5, 4))
+        self.token, self.fc = nn.Parameter(torch.ones(1, 4)), nn.Linear(4, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.part(x) @ self.fc(self.token).T
+
+
+def test_what_is_multiplied_is_where_it_is_multiplied() -> None:
+    model = nn.Sequential(Products(), nn.Flatten(), nn.BatchNorm1d(4))  # fails in training
+    costs = layer_budget(model, (1, 2, 8), nn.Module)
+    assert {cost.name: cost.mult_adds for cost in costs.layers} == {"0": 2 * 2 * 8, "2": 0}
+    costs = layer_budget(Token(), (1, 4), nn.Module)
+    there = {cost.name: cost.mult_adds for cost in costs.layers}
+    assert there == {"": 4, "part.0": 16, "part.1": 0, "fc": 16}
 
 
 NETWORKS = {
@@ -123,6 +170,7 @@ def test_layers_add_up_to_what_pytorch_counts_for_the_whole_model(name: str) -> 
         (nn.Linear(10, 5), "10×5 + 5 = 55"),
         (nn.BatchNorm2d(4), "8"),
         (parametrizations.weight_norm(conv()), "224"),
+        (Scaled(10, 5), "56"),
     ],
 )
 def test_formula(layer: nn.Module, text: str) -> None:
@@ -161,7 +209,7 @@ def test_picture_shows_shares_and_the_chosen_layer(budget: Budget) -> None:
 
 
 def test_the_chosen_layer_is_named_although_not_all_names_fit() -> None:
-    names = [f"$\\{'abc'[i % 3]}{i}" for i in range(30)]
+    names = [f"$\\bad{i}{{$" for i in range(30)]
     model = nn.Sequential()
     for name in names:
         model.add_module(name, nn.Linear(4, 4))

@@ -105,11 +105,16 @@ def test_weights_that_two_layers_share_are_counted_once_and_noted(device):
     model[1].weight = model[0].weight
     summary = summarize(model, (2, 3), dtypes=[torch.long], device=device)
     assert summary.total_params == 40
-    assert "Total params: 40\n" in repr(summary)
+    assert "Total params: 40\nTrainable params: 40\n" in repr(summary)
     assert "torchinfo itself says 80 parameters" in repr(summary)
 
 
-def test_a_lstm_is_counted_and_the_difference_has_its_place():
+def test_a_difference_has_its_place():
+    summary = summarize(nn.Conv2d(1, 1, 1), (1, 1, 8, 8))
+    assert summary.notes == (
+        "torch.utils.flop_counter counts 64 mult-adds, torchinfo 128. They differ at the model "
+        "itself (64, not 128).",
+    )
     summary = summarize(nn.Sequential(nn.LSTM(10, 20)), (7, 10))
     assert summary.flop_counter_mult_adds == 7 * 80 * 30
     assert summary.notes[-1].endswith("torchinfo 358,400. They differ at 0 (16,800, not 358,400).")
@@ -156,6 +161,7 @@ def test_several_inputs_and_keyword_inputs():
 def test_the_input_is_measured_not_the_memory_around_it(image):
     summary = summarize(nn.Conv2d(3, 8, 3), input_data=image)
     assert summary.input_mb == pytest.approx(3 * 8 * 8 * 4e-6)
+    assert "Input size (MB): 0.00\n" in repr(summary)
     assert summary.total_mb == pytest.approx(
         summary.input_mb + summary.params_mb + summary.forward_backward_mb
     )
@@ -266,15 +272,15 @@ class Output:
     logits: torch.Tensor
 
 
-class Inner(nn.Module):
+class Inner(nn.Sequential):
     def forward(self, x):
-        return Output(x)
+        return Output(super().forward(x))
 
 
 class Outer(nn.Module):
     def __init__(self):
         super().__init__()
-        self.inner = Inner()
+        self.inner = Inner(nn.Linear(4, 4))
 
     def forward(self, x):
         return self.inner(x).logits

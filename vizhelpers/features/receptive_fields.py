@@ -327,8 +327,10 @@ def _lines(axis: int, first: Tensor, end: Tensor) -> list[_Line]:
 
 
 def _fit(lines: list[_Line], length: int) -> _Grid | None:
-    steps = [b[k] - a[k] for a, b in pairwise(lines) for k in (1, 2) if a[k] != b[k]]
-    stride = mode(steps) if steps else 0
+    # Edges that are cut by the image's tell nothing.
+    steps = [b[1] - a[1] for a, b in pairwise(lines) if min(a[1], b[1]) > 0]
+    steps += [b[2] - a[2] for a, b in pairwise(lines) if max(a[2], b[2]) < length]
+    stride = mode(steps or [0])
     starts = [first - stride * i for i, first, _ in lines if first > 0 or not stride]
     ends = [end - stride * i for i, _, end in lines if end < length or not stride]
     if not starts or not ends:

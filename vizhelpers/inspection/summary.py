@@ -67,8 +67,6 @@ class Summary:
         corrected.total_params = self.total_params
         corrected.trainable_params = self.trainable_params
         corrected.total_param_bytes = round(self.params_mb * MB)
-        corrected.total_input = round(self.input_mb * MB)
-        corrected.input_size = self.total_mult_adds is not None  # whether to write about a run
         # On Python 3.11 and later torchinfo prints the unit's name in Python, not its letter.
         text = re.sub(r"Units\.(\w+)", lambda match: Units[match[1]].value, str(corrected))
         return "\n".join([text, *(f"Note: {note}" for note in self.notes)])
