@@ -151,7 +151,7 @@ FUNCTIONS: dict[Callable[..., Any], dict[str, Any]] = {
         "steps": 2,
     },
     vh.load_model: {"name": "alexnet", "twin": "fair", "weights": "course", "seed": 0},
-    vh.draw_scene: {"object": "cat", "background": "sea", "seed": 0, "size": 64},
+    vh.draw_scene: {"obj": "cat", "background": "sea", "seed": 0, "size": 64},
     vh.load_scenes: {"limit": 2},
     vh.load_image: {"source": ROOT / "data" / "images" / "grid" / "cat_on_sea_0.png", "size": 8},
 }
