@@ -460,6 +460,8 @@ def test_nothing_is_changed_in_place(tmp_path: Path) -> None:
         (torch.full((3, 7, 7), torch.nan), r"from nan to nan"),
         (torch.full((3, 7, 7), torch.inf), r"to inf"),
         (torch.randint(0, 255, (3, 7, 7)), r"not torch\.int64.*\.to\(torch\.uint8\)"),
+        (torch.ones(7, 7, dtype=torch.uint8), r"end at 1, .* A mask: images\.bool\(\)"),
+        (torch.full((7, 7), 20), r"end at 20, .*classes: images / images\.max\(\)"),
         ([torch.rand(3, 7, 7), torch.rand(3, 7, 8)], r"of one size, not \[\(7, 7, 3\), \(7, 8, 3"),
         ([torch.rand(2, 3, 7, 7)], r"A batch goes without a list"),
         ([], r"a list must hold images"),

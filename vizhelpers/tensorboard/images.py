@@ -14,6 +14,8 @@ from vizhelpers._utils.clear_errors import clear_errors
 from vizhelpers.images import IMAGENET_MEAN, IMAGENET_STD, denormalize, load_image
 from vizhelpers.tensorboard.events import Pixels
 
+# A picture whose brightest pixel is below is hardly meant; a mask or a map of classes often is.
+_MOST_CLASSES = 20
 Normalized = bool | tuple[Sequence[float], Sequence[float]]
 
 
@@ -113,8 +115,15 @@ def _channels_first(images: Tensor) -> Tensor:
 
 def _bytes(values: Tensor) -> Tensor:
     """uint8 from bool, uint8 or floats in [0, 1]."""
-    if values.dtype in (torch.uint8, torch.bool):
-        return values if values.dtype == torch.uint8 else values.to(torch.uint8) * 255
+    if values.dtype == torch.bool:
+        return values.to(torch.uint8) * 255
+    if not values.is_floating_point() and 0 < (most := int(values.max())) <= _MOST_CLASSES:
+        raise ValueError(
+            f"these integers end at {most}, so as pixels of 0 to 255 they would be black. A mask: "
+            "images.bool(). Numbers of classes: images / images.max()."
+        )
+    if values.dtype == torch.uint8:
+        return values
     if not values.is_floating_point():
         raise ValueError(
             f"images must be uint8 or floats in [0, 1], not {values.dtype}. If they go from 0 to "
