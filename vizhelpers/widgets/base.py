@@ -51,10 +51,10 @@ class View:
 
     widget: ipywidgets.Widget
 
-    def __init__(self) -> None:
+    def __init__(self, image: PictureBox | None = None) -> None:
         self.shown = self.text = ""
         self.last_error: Exception | None = None
-        self.image = PictureBox()
+        self.image = PictureBox() if image is None else image
         self.status = ipywidgets.HTML().add_class("vh-status")
         self._cell = _running_cell()
         if self._cell:
