@@ -23,7 +23,7 @@ from torch.utils._pytree import tree_map
 
 from vizhelpers._utils.checks import check_differentiable, check_hookable, named_tensors
 from vizhelpers._utils.clear_errors import clear_errors
-from vizhelpers._utils.messages import nearest
+from vizhelpers._utils.messages import ClearKeyError, nearest
 from vizhelpers.layers import get_layer, layer_name
 from vizhelpers.state import preserve_state
 
@@ -34,13 +34,6 @@ _WHY_NEVER = (
     "nn.ModuleList, whose layers are called one by one; or its weights are read without "
     "calling it, as nn.MultiheadAttention does with 'out_proj'."
 )
-
-
-class LayerKeyError(KeyError):
-    """A KeyError whose message is shown as it was written."""
-
-    def __str__(self) -> str:
-        return str(self.args[0])
 
 
 class Calls(dict[str, list[Any]]):
@@ -60,7 +53,7 @@ class Calls(dict[str, list[Any]]):
             reason = f"{key!r} holds several tensors or layers. {there_is}"
         else:
             reason = f"{key!r} was not asked for, or it returned no tensor. {there_is}"
-        raise LayerKeyError(reason)
+        raise ClearKeyError(reason)
 
     def __repr__(self) -> str:
         width = max(map(len, self), default=0)
@@ -92,6 +85,26 @@ class Captured(Calls):
         self.gradients = Calls()
         self.output: Any = None
         self.stopped_after: str | None = None
+
+    @property
+    def maps(self) -> dict[str, Tensor]:
+        """Key → what the layer made of the first image at its first call: [C, H, W]."""
+        return {key: calls[0][0] for key, calls in self.items()}
+
+    @property
+    def map(self) -> Tensor:
+        """What the one layer that was asked for made of the first image, at its first call.
+
+        Raises:
+            ValueError: there are several layers, or it returned several tensors, or none.
+        """
+        maps = list(self.maps.values())
+        if len(maps) == 1:
+            return maps[0]
+        raise ValueError(
+            f".map is for one layer that returns one tensor; this holds {len(maps)}: "
+            f"{', '.join(map(repr, self))}. Choose one: .maps[{next(iter(self), 'name')!r}]."
+        )
 
     def __repr__(self) -> str:
         lines = [super().__repr__()]
@@ -146,9 +159,12 @@ def capture(
         ValueError: There is no such layer, none was asked for, or none of them was called.
 
     Example:
-        >>> captured = capture(model, image, ["conv1", "layer1"])
-        >>> captured["conv1"][0].shape
-        torch.Size([1, 64, 112, 112])
+        >>> model, images = load_model("resnet18"), normalize(load_scenes(limit=2).images)
+        >>> capture(model, images, "layer1").map.shape  # the first image's maps
+        torch.Size([16, 32, 32])
+        >>> captured = capture(model, images, ["conv1", "layer1"])
+        >>> captured["conv1"][0].shape  # the first call, all images
+        torch.Size([2, 16, 64, 64])
     """
     model = check_hookable(model)
     if not (isinstance(gradients, bool) or callable(gradients)):

@@ -155,6 +155,15 @@ def test_gradients_are_those_of_retain_grad(name: str) -> None:
             )
 
 
+def test_maps_of_the_first_image():
+    model, images = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()), torch.rand(2, 3, 8, 8)
+    captured = capture(model, images, ["0", "1"])
+    assert torch.equal(capture(model, images, "0").map, model[0](images)[0])
+    assert torch.equal(captured.maps["1"], captured["1"][0][0])
+    with pytest.raises(ValueError, match=r"this holds 2: '0', '1'. Choose one: .maps\['0'\]"):
+        _ = captured.map
+
+
 def test_true_takes_the_gradient_of_each_images_prediction() -> None:
     model, (images,) = build("plain")
     captured = capture(model, images, "features.3", gradients=True)

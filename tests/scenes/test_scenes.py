@@ -29,6 +29,7 @@ from vizhelpers.scenes import (
     render_arrays,
 )
 from vizhelpers.scenes.canvas import Canvas
+from vizhelpers.scenes.compose import compose_scene, compose_two
 from vizhelpers.scenes.contact_sheets import write_contact_sheet
 from vizhelpers.scenes.rng import Dice, Stream
 
@@ -50,6 +51,31 @@ def dilated(mask: np.ndarray, reach: int) -> np.ndarray:
 
 def area(mask: np.ndarray) -> float:
     return float(mask.astype(np.float64).sum()) / 255
+
+
+# ------------------------------------------------------------------------ as tensors
+
+
+def test_a_scene_as_tensors_is_what_was_composed():
+    scene, drawn = draw_scene("cat", "sea", seed=3), compose_scene("cat", "sea", seed=3)
+    assert scene.image.dtype == scene.mask.dtype == torch.float32
+    np.testing.assert_array_equal((scene.image * 255).byte().permute(1, 2, 0), drawn.image)
+    np.testing.assert_array_equal((scene.mask * 255).byte(), drawn.mask)
+    np.testing.assert_array_equal(scene.parts, drawn.parts)
+    assert repr(scene) == "Scene(cat on sea, 128×128)"
+
+
+def test_shipped_scenes_by_name():
+    scene = load_scenes()["cat_on_space_0"]
+    index = load_scenes().names.index("cat_on_space_0")
+    drawn = draw_scene("cat", "space", seed=files.GRID_SEED + index)
+    assert (scene.object, scene.background) == ("cat", "space")
+    assert torch.equal(scene.image, drawn.image)
+    assert torch.equal(scene.mask, drawn.mask)
+    pairs = load_pairs(limit=3)
+    assert torch.equal(pairs[pairs.names[2]].mask_b, pairs.masks_b[2])
+    with pytest.raises(KeyError, match=r"^there is no scene 'cat_on_spice_0' here. Did you mean"):
+        load_scenes(limit=80)["cat_on_spice_0"]
 
 
 # ---------------------------------------------------------------------------- labels
@@ -75,7 +101,7 @@ def test_an_object_is_added_by_one_function(monkeypatch):
     def ball(canvas, dice, colors):
         canvas.ellipse(0, 0, 0.9, 0.9, colors.main, "wheel")
 
-    scene = draw_scene("ball", "sea", seed=1)
+    scene = compose_scene("ball", "sea", seed=1)
     assert set(np.unique(scene.parts)) == {0, PARTS.index("wheel")}
 
 
@@ -136,8 +162,7 @@ def test_a_pattern_colours_only_what_was_drawn(kind):
 @pytest.mark.parametrize("background", [*BACKGROUNDS, "plain", "gratings"])
 @pytest.mark.parametrize("obj", CLASSES)
 def test_every_class_draws_on_every_background(obj, background):
-    scene = draw_scene(obj, background, seed=11)
-    assert (scene.object, scene.background) == (obj, background)
+    scene = compose_scene(obj, background, seed=11)
     assert scene.image.shape == (128, 128, 3)
     assert scene.mask.shape == scene.parts.shape == (128, 128)
     assert scene.image.dtype == scene.mask.dtype == scene.parts.dtype == np.uint8
@@ -151,26 +176,25 @@ def test_every_class_draws_on_every_background(obj, background):
 def test_pixels_change_where_the_mask_says_and_nowhere_else(obj):
     """Against the same scene without the object; its shadow reaches 8 pixels at most."""
     for seed, background in enumerate(BACKGROUNDS):
-        scene = draw_scene(obj, background, seed=seed)
-        empty = draw_scene(None, background, seed=seed)
+        scene = compose_scene(obj, background, seed=seed)
+        empty = compose_scene(None, background, seed=seed)
         changed = (scene.image != empty.image).any(axis=2)
         far = ~dilated(scene.mask > 0, 8)
         assert not changed[far].any()
         assert changed[scene.mask == 255].mean() > 0.95
         assert empty.mask.max() == 0
-        assert empty.object is None
 
 
 def test_parts_fill_the_mask():
     for seed in range(20):
-        scene = draw_scene(CLASSES[seed % 10], "plain", seed=seed)
+        scene = compose_scene(CLASSES[seed % 10], "plain", seed=seed)
         inside, outside = scene.mask == 255, scene.mask == 0
         assert (scene.parts[inside] > 0).all()
         assert (scene.parts[outside] == 0).all()
 
 
 def test_parts_are_where_they_belong():
-    car = draw_scene("car", "road", seed=1, position=(0.5, 0.5), scale=0.7)
+    car = compose_scene("car", "road", seed=1, position=(0.5, 0.5), scale=0.7)
     rows = {
         part: np.nonzero(car.parts == PARTS.index(part))[0].mean() for part in ("wheel", "roof")
     }
@@ -179,7 +203,7 @@ def test_parts_are_where_they_belong():
 
 @pytest.mark.parametrize("seed", range(5))
 def test_one_seed_is_one_object_on_any_background(seed):
-    first, *others = [draw_scene("cat", name, seed=seed) for name in (*BACKGROUNDS, "plain")]
+    first, *others = [compose_scene("cat", name, seed=seed) for name in (*BACKGROUNDS, "plain")]
     inside = first.mask == 255
     for other in others:
         np.testing.assert_array_equal(other.mask, first.mask)
@@ -189,20 +213,20 @@ def test_one_seed_is_one_object_on_any_background(seed):
 
 
 def test_one_seed_is_one_background_under_any_object():
-    cat, car = draw_scene("cat", "sea", seed=3), draw_scene("car", "sea", seed=3)
+    cat, car = compose_scene("cat", "sea", seed=3), compose_scene("car", "sea", seed=3)
     free = ~dilated((cat.mask > 0) | (car.mask > 0), 8)
     np.testing.assert_array_equal(cat.image[free], car.image[free])
 
 
 def test_seeds_repeat_and_differ():
-    first, again, other = (draw_scene("fish", "reef", seed=seed) for seed in (5, 5, 6))
+    first, again, other = (compose_scene("fish", "reef", seed=seed) for seed in (5, 5, 6))
     np.testing.assert_array_equal(first.image, again.image)
     assert (first.image != other.image).mean() > 0.5
     assert (first.mask != other.mask).any()
 
 
 def test_position_and_scale_are_obeyed():
-    scene = draw_scene("mushroom", "sky", seed=2, position=(0.25, 0.75), scale=0.3)
+    scene = compose_scene("mushroom", "sky", seed=2, position=(0.25, 0.75), scale=0.3)
     rows, columns = np.nonzero(scene.mask)
     assert abs(columns.mean() - 32) < 6
     assert abs(rows.mean() - 96) < 8
@@ -211,7 +235,7 @@ def test_position_and_scale_are_obeyed():
 
 @pytest.mark.parametrize("size", [32, 96, 224])
 def test_other_sizes_draw_the_same_scene(size):
-    small, usual = (draw_scene("house", "meadow", seed=4, size=n) for n in (size, 128))
+    small, usual = (compose_scene("house", "meadow", seed=4, size=n) for n in (size, 128))
     assert small.image.shape == (size, size, 3)
     resized = Image.fromarray(usual.mask).resize((size, size), Image.Resampling.BOX)
     both = (small.mask > 127) & (np.asarray(resized) > 127)
@@ -223,7 +247,7 @@ def test_colour_carries_no_label():
     for obj in CLASSES:
         hues = []
         for seed in range(12):
-            scene = draw_scene(obj, "plain", seed=seed)
+            scene = compose_scene(obj, "plain", seed=seed)
             mean = scene.image[scene.mask == 255].astype(float).mean(axis=0)
             hues.append(int(mean.argmax()))
         assert len(set(hues)) == 3, obj
@@ -235,8 +259,7 @@ def test_colour_carries_no_label():
 def test_two_objects_are_both_visible():
     for seed in range(40):
         names = CLASSES[seed % 10], CLASSES[(3 * seed + 1) % 10]
-        pair = draw_two(*names, BACKGROUNDS[seed % 10], seed=seed)
-        assert (pair.object_a, pair.object_b) == names
+        pair = compose_two(*names, BACKGROUNDS[seed % 10], seed=seed)
         assert min(area(pair.mask_a), area(pair.mask_b)) > 200
         overlap = pair.mask_a.astype(int) + pair.mask_b
         assert overlap.max() <= 256  # one count of rounding
@@ -244,8 +267,8 @@ def test_two_objects_are_both_visible():
 
 def test_the_second_object_hides_little_of_the_first():
     for seed in range(40):
-        behind = draw_two("house", "mushroom", "plain", seed=seed)
-        alone = draw_two("house", "airplane", "plain", seed=seed)
+        behind = compose_two("house", "mushroom", "plain", seed=seed)
+        alone = compose_two("house", "airplane", "plain", seed=seed)
         assert area(behind.mask_a) > 0.7 * area(alone.mask_a)
 
 
@@ -253,13 +276,13 @@ def test_pairs_put_either_object_left():
     def middle(mask):
         return np.nonzero(mask)[1].mean()
 
-    pairs = [draw_two("cat", "car", "room", seed=seed) for seed in range(20)]
+    pairs = [compose_two("cat", "car", "room", seed=seed) for seed in range(20)]
     left_first = [middle(pair.mask_a) < middle(pair.mask_b) for pair in pairs]
     assert 4 < sum(left_first) < 16
 
 
 def test_two_of_a_kind_do_not_look_alike():
-    pair = draw_two("cat", "cat", "plain", seed=1)
+    pair = compose_two("cat", "cat", "plain", seed=1)
     colors = [
         pair.image[mask == 255].astype(float).mean(axis=0) for mask in (pair.mask_a, pair.mask_b)
     ]
@@ -267,8 +290,8 @@ def test_two_of_a_kind_do_not_look_alike():
 
 
 def test_pair_masks_are_where_the_picture_changed():
-    pair = draw_two("rocket", "penguin", "desert", seed=8)
-    empty = draw_scene(None, "desert", seed=8)
+    pair = compose_two("rocket", "penguin", "desert", seed=8)
+    empty = compose_scene(None, "desert", seed=8)
     changed = (pair.image != empty.image).any(axis=2)
     masked = (pair.mask_a > 0) | (pair.mask_b > 0)
     assert not changed[~dilated(masked, 8)].any()
@@ -280,7 +303,7 @@ def test_hard_scenes_show_less_of_the_object():
     shares = []
     for seed in range(60):
         obj = CLASSES[seed % 10]
-        easy, hard = (draw_scene(obj, "plain", seed=seed, hard=h) for h in (False, True))
+        easy, hard = (compose_scene(obj, "plain", seed=seed, hard=h) for h in (False, True))
         shares.append(area(hard.mask) / area(easy.mask))
         assert area(hard.mask) > 30, (obj, seed)
     assert max(shares) < 0.9
@@ -296,7 +319,7 @@ def test_each_kind_of_hard_scene_is_what_its_name_says(kind):
     seeds = [seed for seed, drawn in HARD_KINDS.items() if drawn == kind]
     assert len(seeds) >= 10
     for seed in seeds:
-        easy, hard = (draw_scene("car", "plain", seed=seed, hard=h) for h in (False, True))
+        easy, hard = (compose_scene("car", "plain", seed=seed, hard=h) for h in (False, True))
         border = np.concatenate([hard.mask[[0, -1]], hard.mask[:, [0, -1]].T]).max()
         share = area(hard.mask) / area(easy.mask)
         if kind == "small":
@@ -356,7 +379,7 @@ def test_an_item_is_its_scene_as_tensors():
     assert item.parts.dtype == torch.uint8
     assert item.image.shape == (3, 128, 128)
     assert 0 <= item.image.min() < item.image.max() <= 1
-    assert (CLASSES[item.label], BACKGROUNDS[item.background]) == (scene.object, scene.background)
+    assert (item.label, item.background) == (data.recipe.label(13), data.recipe.background(13))
     np.testing.assert_array_equal((item.image * 255).round().byte().permute(1, 2, 0), scene.image)
     np.testing.assert_array_equal((item.mask * 255).round().byte(), scene.mask)
     np.testing.assert_array_equal(item.parts, scene.parts)
@@ -403,7 +426,7 @@ def test_no_global_random_state_is_touched():
     torch.manual_seed(1)
     before = pickle.dumps(np.random.get_state()), torch.get_rng_state()
     SceneDataset(3)[1]
-    draw_two("cat", "car", "sea", seed=1)
+    compose_two("cat", "car", "sea", seed=1)
     assert pickle.dumps(np.random.get_state()) == before[0]
     assert torch.equal(torch.get_rng_state(), before[1])
 
@@ -447,7 +470,7 @@ def test_wrong_values_are_explained(call, message):
 
 def test_a_wrong_kind_of_seed_is_explained():
     with pytest.raises(TypeError, match="integer, found float"):
-        draw_scene("cat", "sea", seed=1.5)
+        compose_scene("cat", "sea", seed=1.5)
 
 
 def test_a_data_set_ends():
@@ -469,7 +492,7 @@ def test_an_unknown_name_of_the_package_is_refused():
 def test_the_contact_sheet_holds_every_scene(tmp_path):
     path = write_contact_sheet(tmp_path / "new" / "sheet.png", seed=0)
     sheet = np.asarray(Image.open(path))
-    cat_on_space = draw_scene("cat", "space", seed=CLASSES.index("cat")).image
+    cat_on_space = compose_scene("cat", "space", seed=CLASSES.index("cat")).image
     row, column = BACKGROUNDS.index("space"), CLASSES.index("cat")
     bottom, right = sheet.shape[0] - 131 * (10 - row), sheet.shape[1] - 131 * (10 - column)
     np.testing.assert_array_equal(sheet[bottom : bottom + 128, right : right + 128], cat_on_space)
@@ -576,8 +599,8 @@ SUMS = {
 def test_pixels_have_not_moved(index):
     background = (*BACKGROUNDS, "plain", "gratings")[index]
     obj = CLASSES[index % 10]
-    drawn = [draw_scene(obj, background, seed=index, hard=hard) for hard in (False, True)]
-    pair = draw_two(obj, CLASSES[(index + 3) % 10], background, seed=index)
+    drawn = [compose_scene(obj, background, seed=index, hard=hard) for hard in (False, True)]
+    pair = compose_two(obj, CLASSES[(index + 3) % 10], background, seed=index)
     digest = hashlib.sha256()
     for scene in drawn:
         for pixels in (scene.image, scene.mask, scene.parts):

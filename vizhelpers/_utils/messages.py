@@ -10,6 +10,13 @@ from difflib import get_close_matches
 _OURS = ("vizhelpers.", "flashtorch.", "contextlib")
 
 
+class ClearKeyError(KeyError):
+    """A KeyError whose message is shown as it was written, without quotes around it."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
 def nearest(wrong: str, names: Iterable[str]) -> list[str]:
     """The up to three names that are written most like a wrong one, whatever their case."""
     by_lower_case = {name.lower(): name for name in names}

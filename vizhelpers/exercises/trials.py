@@ -6,7 +6,7 @@ returns is compared with the right one and with those of the usual mistakes.
 
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cache
 from traceback import extract_tb
 from typing import TYPE_CHECKING, Any
@@ -139,7 +139,8 @@ def shipped_scene(name: str) -> "SceneBatch":
 
     scenes = load_scenes()
     index = scenes.names.index(name)
-    return SceneBatch._make(field[index : index + 1] for field in scenes)
+    one = [getattr(scenes, field.name)[index : index + 1] for field in fields(scenes)]
+    return SceneBatch(*one)
 
 
 def two_objects() -> "tuple[nn.Module, Tensor, int]":

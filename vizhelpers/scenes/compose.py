@@ -4,8 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vizhelpers._utils.clear_errors import clear_errors
-
 from . import backgrounds as _backgrounds  # noqa: F401  (registers the backgrounds)
 from . import objects as _objects  # noqa: F401  (registers the objects)
 from .canvas import ByteArray, FloatArray, to_bytes
@@ -28,56 +26,36 @@ _SIZES = range(32, 1025)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Scene:
-    """A drawn picture and the truth about it.
+class ComposedScene:
+    """A drawn picture and the truth about it, as bytes.
 
     Attributes:
         image: uint8 `[H, W, 3]`, RGB.
         mask: uint8 `[H, W]`, how much of each pixel the visible object covers, 0..255.
         parts: uint8 `[H, W]`, which part of the object is seen, index in `PARTS` (0: none).
-        object: name of the object, None for an empty background.
-        background: name of the background.
     """
 
     image: ByteArray
     mask: ByteArray
     parts: ByteArray
-    object: str | None
-    background: str
-
-    def __repr__(self) -> str:
-        height, width = self.mask.shape
-        return f"Scene({self.object or 'nothing'} on {self.background}, {height}×{width})"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class PairScene:
-    """A drawn picture with two objects.
+class ComposedPair:
+    """A drawn picture with two objects, as bytes.
 
     Attributes:
         image: uint8 `[H, W, 3]`, RGB.
         mask_a: uint8 `[H, W]`, how much of each pixel the first object visibly covers, 0..255.
         mask_b: the same for the second object.
-        object_a: name of the first object.
-        object_b: name of the second object.
-        background: name of the background.
     """
 
     image: ByteArray
     mask_a: ByteArray
     mask_b: ByteArray
-    object_a: str
-    object_b: str
-    background: str
-
-    def __repr__(self) -> str:
-        height, width = self.mask_a.shape
-        names = f"{self.object_a} and {self.object_b} on {self.background}"
-        return f"PairScene({names}, {height}×{width})"
 
 
-@clear_errors
-def draw_scene(
+def compose_scene(
     obj: str | None,
     background: str,
     *,
@@ -86,33 +64,15 @@ def draw_scene(
     hard: bool = False,
     position: tuple[float, float] | None = None,
     scale: float | None = None,
-) -> Scene:
-    """Draw one object, or none, on a background.
-
-    One seed means one cat and one sea: `draw_scene("cat", "sea", seed=3)` and
-    `draw_scene("cat", "space", seed=3)` show the same cat at the same place, and
-    `draw_scene("car", "sea", seed=3)` the same sea.
-
-    Args:
-        obj: a name in `CLASSES`, or None for an empty background.
-        background: a name in `BACKGROUNDS`, or "plain" or "gratings".
-        seed: integer from 0; decides everything that is random.
-        size: side of the picture in pixels, 32 to 1024.
-        hard: make the object small, cut off by the border, or partly hidden; overrides `scale`
-            or `position` where it has to.
-        position: centre of the object as shares (x, y) of the side, instead of a random one.
-        scale: size of the object as a share of the side (otherwise 0.48 to 0.80).
-
-    Raises:
-        ValueError: if a name is unknown (the nearest are named) or a number out of range.
-    """
+) -> ComposedScene:
+    """Draw one object, or none, on a background; `draw_scene` explains the arguments."""
     _check(obj, background, seed, size)
     if scale is not None and not 0 < scale <= 2:
         raise ValueError(f"scale is a share of the picture's side, above 0 to 2, found {scale!r}.")
     picture = _empty(background, seed, size)
     if obj is None:
         nothing = np.zeros((size, size), dtype=np.uint8)
-        return Scene(_photograph(picture, seed), nothing, nothing.copy(), None, background)
+        return ComposedScene(_photograph(picture, seed), nothing, nothing.copy())
 
     pose = random_pose(Dice(seed, Stream.POSE, 0))
     if scale is not None:
@@ -130,23 +90,13 @@ def draw_scene(
         picture = put(picture, cover)
         coverage = coverage * (1 - cover.coverage)
         parts = np.where(cover.coverage < 0.5, parts, 0).astype(np.uint8)
-    return Scene(_photograph(picture, seed), to_bytes(coverage * 255), parts, obj, background)
+    return ComposedScene(_photograph(picture, seed), to_bytes(coverage * 255), parts)
 
 
-@clear_errors
-def draw_two(obj_a: str, obj_b: str, background: str, *, seed: int, size: int = 128) -> PairScene:
-    """Draw two objects side by side, smaller than in a scene with one.
-
-    Args:
-        obj_a: a name in `CLASSES`; it stands behind.
-        obj_b: a name in `CLASSES`; it may overlap the first a little.
-        background: a name in `BACKGROUNDS`, or "plain" or "gratings".
-        seed: integer from 0; decides everything that is random, also who stands left.
-        size: side of the picture in pixels, 32 to 1024.
-
-    Raises:
-        ValueError: if a name is unknown (the nearest are named) or a number out of range.
-    """
+def compose_two(
+    obj_a: str, obj_b: str, background: str, *, seed: int, size: int = 128
+) -> ComposedPair:
+    """Draw two objects side by side; `draw_two` explains the arguments."""
     for obj in (obj_a, obj_b):
         _check(obj, background, seed, size)
     swap_sides = Dice(seed, Stream.POSE, 2).chance(0.5)
@@ -166,7 +116,7 @@ def draw_two(obj_a: str, obj_b: str, background: str, *, seed: int, size: int = 
         picture = put(picture, drawing)
     back, front = (drawing.coverage for drawing in drawings)
     mask_a, mask_b = to_bytes(back * (1 - front) * 255), to_bytes(front * 255)
-    return PairScene(_photograph(picture, seed), mask_a, mask_b, obj_a, obj_b, background)
+    return ComposedPair(_photograph(picture, seed), mask_a, mask_b)
 
 
 def _check(obj: str | None, background: str, seed: int, size: int) -> None:

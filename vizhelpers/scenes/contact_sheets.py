@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from .canvas import ByteArray
-from .compose import BACKGROUNDS, CLASSES, Scene, draw_scene
+from .compose import BACKGROUNDS, CLASSES, ComposedScene, compose_scene
 
 Show = Literal["images", "outlines", "masks"]
 
@@ -52,7 +52,7 @@ def contact_sheet(
         top = _HEADER + row * step
         pen.text((left - 6, top + size / 2), background, fill=_INK, font=font, anchor="rm")
         for column, name in enumerate(CLASSES):
-            scene = draw_scene(name, background, seed=seed * 1000 + column, size=size)
+            scene = compose_scene(name, background, seed=seed * 1000 + column, size=size)
             sheet.paste(Image.fromarray(_cell(scene, show)), (left + column * step, top))
     return sheet
 
@@ -65,7 +65,7 @@ def write_contact_sheet(path: str | Path, *, seed: int = 0, show: Show = "images
     return path
 
 
-def _cell(scene: Scene, show: Show) -> ByteArray:
+def _cell(scene: ComposedScene, show: Show) -> ByteArray:
     if show == "images":
         return scene.image
     if show == "masks":

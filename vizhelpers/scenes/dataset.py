@@ -6,6 +6,7 @@ import torch
 from torch.utils.data import Dataset
 
 from .render import Recipe
+from .tensors import picture, shares
 
 
 class SceneItem(NamedTuple):
@@ -68,9 +69,9 @@ class SceneDataset(Dataset[SceneItem]):
             raise IndexError(f"There is no scene {index}: the data set holds {len(self)}.")
         scene = self.recipe.scene(position)
         return SceneItem(
-            image=torch.from_numpy(scene.image).permute(2, 0, 1).contiguous().float() / 255,
+            image=picture(scene.image),
             label=self.recipe.label(position),
             background=self.recipe.background(position),
-            mask=torch.from_numpy(scene.mask).float() / 255,
+            mask=shares(scene.mask),
             parts=torch.from_numpy(scene.parts),
         )

@@ -6,9 +6,9 @@ the version of a drawing library.
 
 import re
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -16,11 +16,13 @@ from PIL import Image
 from tqdm import tqdm
 
 from vizhelpers._utils.clear_errors import clear_errors
+from vizhelpers._utils.messages import ClearKeyError, did_you_mean
 from vizhelpers._utils.paths import IMAGES
 
 from .canvas import PARTS, ByteArray
-from .compose import BACKGROUNDS, CLASSES, draw_scene, draw_two
+from .compose import BACKGROUNDS, CLASSES, compose_scene, compose_two
 from .rng import Dice, Stream, hsv
+from .tensors import PairScene, Scene, picture, shares
 
 # Far above the seeds that data sets use (seed * 10,000,000 + index): never a training image.
 # The grid's is public: with it, any of its scenes can be drawn again, changed in one thing.
@@ -31,8 +33,9 @@ _PAIRS = "pairs"
 _NAME = re.compile(r"([a-z]+)(?:_and_([a-z]+))?_on_([a-z]+)_\d+")
 
 
-class SceneBatch(NamedTuple):
-    """Shipped scenes with one object.
+@dataclass(frozen=True, eq=False, repr=False)
+class SceneBatch:
+    """Shipped scenes with one object; `scenes["cat_on_space_0"]` is one of them.
 
     Attributes:
         images: float32 `[N, 3, H, W]` in [0, 1], RGB.
@@ -50,9 +53,24 @@ class SceneBatch(NamedTuple):
     parts: torch.Tensor
     names: tuple[str, ...]
 
+    def __getitem__(self, name: str) -> Scene:
+        """The scene of that name.
 
-class PairBatch(NamedTuple):
-    """Shipped scenes with two objects.
+        Raises:
+            KeyError: if there is none; the nearest names are in the message.
+        """
+        index = _index(name, self.names)
+        obj, _, background = _parse(name)
+        image, mask, parts = self.images[index], self.masks[index], self.parts[index]
+        return Scene(image, mask, parts, obj, background)
+
+    def __repr__(self) -> str:
+        return f"SceneBatch({len(self.names)} scenes, {self.names[0]} to {self.names[-1]})"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class PairBatch:
+    """Shipped scenes with two objects; `pairs["cat_and_car_on_sea_0"]` is one of them.
 
     Attributes:
         images: float32 `[N, 3, H, W]` in [0, 1], RGB.
@@ -71,6 +89,19 @@ class PairBatch(NamedTuple):
     masks_a: torch.Tensor
     masks_b: torch.Tensor
     names: tuple[str, ...]
+
+    def __getitem__(self, name: str) -> PairScene:
+        """The scene of that name.
+
+        Raises:
+            KeyError: if there is none; the nearest names are in the message.
+        """
+        index = _index(name, self.names)
+        masks = self.masks_a[index], self.masks_b[index]
+        return PairScene(self.images[index], *masks, *_parse(name))
+
+    def __repr__(self) -> str:
+        return f"PairBatch({len(self.names)} scenes, {self.names[0]} to {self.names[-1]})"
 
 
 @clear_errors
@@ -95,11 +126,11 @@ def load_scenes(name: str = "grid", *, limit: int | None = None) -> SceneBatch:
     names = _first(_grid_names() if name == "grid" else _hard_names(), limit)
     labels, _, backgrounds = _labels(names)
     return SceneBatch(
-        images=_read(name, names, "").permute(0, 3, 1, 2).contiguous().float() / 255,
+        images=picture(_read(name, names, "")),
         labels=labels,
         backgrounds=backgrounds,
-        masks=_read(name, names, ".mask").float() / 255,
-        parts=_read(name, names, ".parts"),
+        masks=shares(_read(name, names, ".mask")),
+        parts=torch.from_numpy(_read(name, names, ".parts")),
         names=tuple(names),
     )
 
@@ -119,12 +150,12 @@ def load_pairs(*, limit: int | None = None) -> PairBatch:
     names = _first(_pair_names(), limit)
     labels_a, labels_b, backgrounds = _labels(names)
     return PairBatch(
-        images=_read(_PAIRS, names, "").permute(0, 3, 1, 2).contiguous().float() / 255,
+        images=picture(_read(_PAIRS, names, "")),
         labels_a=labels_a,
         labels_b=labels_b,
         backgrounds=backgrounds,
-        masks_a=_read(_PAIRS, names, ".mask_a").float() / 255,
-        masks_b=_read(_PAIRS, names, ".mask_b").float() / 255,
+        masks_a=shares(_read(_PAIRS, names, ".mask_a")),
+        masks_b=shares(_read(_PAIRS, names, ".mask_b")),
         names=tuple(names),
     )
 
@@ -180,6 +211,12 @@ def _first(names: list[str], limit: int | None) -> list[str]:
     return names[:limit]
 
 
+def _index(name: str, names: tuple[str, ...]) -> int:
+    if name in names:
+        return names.index(name)
+    raise ClearKeyError(f"there is no scene {name!r} here. {did_you_mean(name, names)}".strip())
+
+
 def _parse(name: str) -> tuple[str, str, str]:
     """First object, second object (or an empty string) and background of a file name."""
     match = _NAME.fullmatch(name)
@@ -201,12 +238,12 @@ def _labels(names: Iterable[str]) -> tuple[torch.Tensor, torch.Tensor, torch.Ten
 
 def _draw_single(first_seed: int, index: int, name: str, *, hard: bool) -> dict[str, ByteArray]:
     obj, _, background = _parse(name)
-    scene = draw_scene(obj, background, seed=first_seed + index, hard=hard)
+    scene = compose_scene(obj, background, seed=first_seed + index, hard=hard)
     return {"": scene.image, ".mask": scene.mask, ".parts": scene.parts}
 
 
 def _draw_pair(index: int, name: str) -> dict[str, ByteArray]:
-    pair = draw_two(*_parse(name), seed=_PAIR_SEED + index)
+    pair = compose_two(*_parse(name), seed=_PAIR_SEED + index)
     return {"": pair.image, ".mask_a": pair.mask_a, ".mask_b": pair.mask_b}
 
 
@@ -219,10 +256,9 @@ def _png(ending: str, pixels: ByteArray) -> Image.Image:
     return image
 
 
-def _read(set_name: str, names: Iterable[str], ending: str) -> torch.Tensor:
+def _read(set_name: str, names: Iterable[str], ending: str) -> ByteArray:
     """The files of a set with the given ending, stacked: uint8."""
-    pixels = [_read_png(IMAGES / set_name / f"{name}{ending}.png") for name in names]
-    return torch.from_numpy(np.stack(pixels))
+    return np.stack([_read_png(IMAGES / set_name / f"{name}{ending}.png") for name in names])
 
 
 def _read_png(path: Path) -> ByteArray:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from .canvas import ByteArray
-from .compose import BACKGROUNDS, CLASSES, Scene, draw_scene
+from .compose import BACKGROUNDS, CLASSES, ComposedScene, compose_scene
 from .rng import Dice, Stream
 
 # Scenes of different data set seeds stay different up to this many of them.
@@ -90,9 +90,9 @@ class Recipe:
         own, other = dice.chance(self.correlation), dice.below(count)
         return label if own else other
 
-    def scene(self, index: int) -> Scene:
+    def scene(self, index: int) -> ComposedScene:
         """Draw scene `index`."""
-        return draw_scene(
+        return compose_scene(
             CLASSES[self.label(index)],
             BACKGROUNDS[self.background(index)],
             seed=self._scene_seed(index),
@@ -128,7 +128,7 @@ def render_arrays(recipe: Recipe, *, workers: int = 1, progress: bool = True) ->
     return SceneArrays(images, labels, backgrounds, masks, parts)
 
 
-def _draw_all(recipe: Recipe, workers: int) -> Iterator[Scene]:
+def _draw_all(recipe: Recipe, workers: int) -> Iterator[ComposedScene]:
     if workers <= 1:
         yield from map(recipe.scene, range(recipe.n))
         return

@@ -6,6 +6,7 @@ a library decodes JPEG. A photo of your own is read by `vizhelpers.images.load_i
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import NamedTuple
@@ -15,7 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from vizhelpers._utils.clear_errors import clear_errors
-from vizhelpers._utils.messages import did_you_mean
+from vizhelpers._utils.messages import ClearKeyError, did_you_mean
 from vizhelpers._utils.paths import DATA
 from vizhelpers.images import load_image
 
@@ -88,7 +89,8 @@ _PHOTOS = {
 }
 
 
-class PhotoBatch(NamedTuple):
+@dataclass(frozen=True, eq=False, repr=False)
+class PhotoBatch:
     """Photos: each field holds the same ones in the same order.
 
     Attributes:
@@ -106,6 +108,19 @@ class PhotoBatch(NamedTuple):
     names: tuple[str, ...]
     sources: tuple[str, ...]
     licences: tuple[str, ...]
+
+    def __getitem__(self, name: str) -> Tensor:
+        """The photo of that name, [3, 224, 224].
+
+        Raises:
+            KeyError: there is none of that name here.
+        """
+        if name not in self.names:
+            raise ClearKeyError(f"there is no photo {name!r} here, only {', '.join(self.names)}.")
+        return self.images[self.names.index(name)]
+
+    def __repr__(self) -> str:
+        return f"PhotoBatch({', '.join(self.names)})"
 
 
 @clear_errors
