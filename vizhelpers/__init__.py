@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from vizhelpers.state import preserve_state
     from vizhelpers.tensorboard.server import start_tensorboard
     from vizhelpers.widgets.layer_picker import layer_picker
+    from vizhelpers.widgets.paint_over import paint_over
     from vizhelpers.zoo.loading import load_model
 
 __getattr__, __dir__ = lazy_imports(__name__, __file__)

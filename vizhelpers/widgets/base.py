@@ -82,7 +82,8 @@ class View:
         # As Matplotlib's own widget does: a page takes the widget where it runs, and without a
         # kernel the picture.
         bundle = {**self.widget._repr_mimebundle_(**options), "text/plain": repr(self)}
-        return {**bundle, "image/png": self.picture} if self.picture else bundle
+        picture = self.picture
+        return {**bundle, "image/png": picture} if picture else bundle
 
     def _listen(self, callback: Callable[[], None], *widgets: ipywidgets.Widget, to: str) -> None:
         """Call back when that trait of a widget has changed, in the thread of the cells."""
