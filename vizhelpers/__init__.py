@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from vizhelpers.attribution.cam import class_maps
     from vizhelpers.attribution.saliency import saliency_maps
     from vizhelpers.course.start import start_lesson
-    from vizhelpers.exercises import check, hint, progress, quiz
+    from vizhelpers.exercises import check, hint, predict, progress, quiz
     from vizhelpers.features.activation_maximization import maximize_activation
     from vizhelpers.figures import new_figure
     from vizhelpers.hooks import capture
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from vizhelpers.scenes import CLASSES, draw_scene, load_scenes
     from vizhelpers.state import preserve_state
     from vizhelpers.tensorboard.server import start_tensorboard
+    from vizhelpers.widgets.kernel_slider import kernel_slider
     from vizhelpers.widgets.layer_picker import layer_picker
     from vizhelpers.widgets.paint_over import paint_over
     from vizhelpers.zoo.loading import load_model
