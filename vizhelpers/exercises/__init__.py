@@ -29,6 +29,7 @@ Libraries are imported inside the checkers, so that asking for a hint costs noth
 '''
 
 from vizhelpers.exercises.checking import check, hint, quiz
+from vizhelpers.exercises.predicting import predict
 from vizhelpers.exercises.progress_file import progress
 
-__all__ = ["check", "hint", "progress", "quiz"]
+__all__ = ["check", "hint", "predict", "progress", "quiz"]

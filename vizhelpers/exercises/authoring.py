@@ -1,4 +1,4 @@
-"""Write an exercise: `exercise`, `right`, `wrong`, and what checkers need.
+"""Write an exercise or a prediction: `exercise`, `prediction`, and what checkers need.
 
 A checker is a function from the learner's answer to `right()` or `wrong("key")`. The key names a
 text in the lesson's catalogue; values for its placeholders are given by name, and `{given}`
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from numbers import Real
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from vizhelpers.exercises.catalogue import texts
+from vizhelpers.exercises.catalogue import fill, texts
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -52,11 +52,10 @@ class WrongKindError(Exception):
 
 
 @dataclass(frozen=True)
-class Exercise:
-    """One exercise or quiz question: its id, such as `01.mend`, and its checker."""
+class Asked:
+    """Whatever is asked under an id, such as `01.mend`."""
 
     id: str
-    checker: Callable[[Any], Outcome]
 
     @property
     def lesson(self) -> str:
@@ -65,8 +64,81 @@ class Exercise:
 
     @property
     def texts(self) -> dict[str, Any]:
-        """The exercise's part of the catalogue."""
-        return texts(f"lesson_{self.lesson}")[self.id.partition(".")[2]]
+        """Its part of the catalogue.
+
+        Raises:
+            LookupError: If whoever wrote the lesson has forgotten it.
+        """
+        file, name = f"lesson_{self.lesson}", self.id.partition(".")[2]
+        try:
+            return texts(file)[name]
+        except KeyError:
+            raise LookupError(
+                f'{file}.toml lacks a part [{name}]: the texts of "{self.id}"'
+            ) from None
+
+    def text(self, *keys: str) -> str:
+        """One of its texts, by the keys that lead there, such as `"wrong", "other"`.
+
+        Raises:
+            LookupError: If whoever wrote the lesson has forgotten it.
+        """
+        found: Any = self.texts
+        for key in keys:
+            if key not in found:
+                raise LookupError(f'lesson_{self.lesson}.toml lacks "{self.id}.{".".join(keys)}"')
+            found = found[key]
+        return found
+
+    @property
+    def choices(self) -> dict[str, str]:
+        """Letter and text of each choice; empty where there is nothing to choose."""
+        return {letter: fill(text, {}) for letter, text in self.texts.get("choices", {}).items()}
+
+    def letter(self, answer: object) -> str:
+        """The letter of a choice, however it was typed: `"b"`, `"B"`, `"b)"`.
+
+        Raises:
+            WrongKindError: If it is none of the letters.
+        """
+        letter = answer.strip().rstrip(".)").lower() if isinstance(answer, str) else ""
+        if letter in self.choices:
+            return letter
+        letters = ", ".join(self.choices)
+        raise WrongKindError("another_letter" if letter else "letter", letters=letters)
+
+
+@dataclass(frozen=True)
+class Exercise(Asked):
+    """An exercise or a quiz question, and its checker."""
+
+    checker: Callable[[Any], Outcome]
+
+
+@dataclass(frozen=True)
+class Prediction(Asked):
+    """A question that is asked before a result is seen, and what makes a letter of the result."""
+
+    judge: Callable[[Any], str | tuple[str, Mapping[str, object]]]
+
+    def outcome(
+        self, judged: str | tuple[str, Mapping[str, object]]
+    ) -> tuple[str, Mapping[str, object]]:
+        """The letter that is right, and values for the text that says why.
+
+        Args:
+            judged: What `judge` has returned.
+
+        Raises:
+            ValueError: If whoever wrote `judge` let it return something else than a choice.
+        """
+        letter, values = (judged, {}) if isinstance(judged, str) else judged
+        if letter not in self.choices:
+            raise ValueError(
+                f'The function under @prediction("{self.id}") returned {letter!r}; '
+                f"its choices are {', '.join(self.choices)}."
+            )
+        return letter, values
 
 
 def exercise(exercise_id: str) -> Callable[[Callable[[Any], Outcome]], Exercise]:
@@ -74,14 +146,28 @@ def exercise(exercise_id: str) -> Callable[[Callable[[Any], Outcome]], Exercise]
     return lambda checker: Exercise(exercise_id, checker)
 
 
+def prediction(
+    prediction_id: str,
+) -> Callable[[Callable[[Any], str | tuple[str, Mapping[str, object]]]], Prediction]:
+    """Make a function into a prediction. The lesson's module then holds it.
+
+    The function gets what was found, and returns the letter of the choice that is right by it;
+    or that letter, and values for the placeholders of the text `why`.
+
+    Example:
+        >>> @prediction("03.p1")
+        ... def leaked(found: object) -> str:
+        ...     return "a" if found else "b"
+    """
+    return lambda judge: Prediction(prediction_id, judge)
+
+
 def question(exercise_id: str) -> Exercise:
     """A quiz question: its choices, their letters, and why they are wrong are texts only."""
 
     def choose(answer: object) -> Outcome:
-        letter = answer.strip().rstrip(".)").lower() if isinstance(answer, str) else ""
-        if letter not in quiz.texts["choices"]:
-            raise WrongKindError("letter", letters=", ".join(quiz.texts["choices"]))
-        return right() if letter == quiz.texts["answer"] else wrong(letter)
+        letter = quiz.letter(answer)
+        return right() if letter == quiz.text("answer") else wrong(letter)
 
     quiz = Exercise(exercise_id, choose)
     return quiz

@@ -1,14 +1,19 @@
 """Check an answer, show a hint or a quiz question: `check`, `hint`, `quiz`."""
 
-from vizhelpers.exercises.authoring import Exercise, WrongKindError
+from dataclasses import replace
+
+from vizhelpers.exercises.authoring import Asked, Exercise, WrongKindError
 from vizhelpers.exercises.cards import Card
 from vizhelpers.exercises.catalogue import common, describe, fill
+from vizhelpers.exercises.live import LiveCard
 from vizhelpers.exercises.progress_file import remember
 from vizhelpers.exercises.registry import find
 
 
-def check(exercise_id: str, answer: object) -> Card:
-    """Check an answer at once. Make it the last line of its cell, or `print` it.
+def check(exercise_id: str, answer: object) -> Card | LiveCard:
+    """Check an answer to an exercise at once: right or wrong, why, and hints to open.
+
+    Make it the last line of its cell, or `print` it.
 
     Args:
         exercise_id: Which exercise, such as `"01.mend"`.
@@ -20,20 +25,38 @@ def check(exercise_id: str, answer: object) -> Card:
     Raises:
         TypeError: If the id is not a text.
         ValueError: If there is no such exercise.
+
+    Example:
+        >>> card = vh.exercises.check("01.parameters", 73_728)
+        >>> bool(card)
+        False
     """
     exercise = find(exercise_id)
-    if _is_open(answer):
-        return _open_card(exercise)
-    kind, said = _judge(exercise, answer)
-    notice = remember(exercise.id, is_right=kind == "right")
-    lines = [said, notice, _offer(exercise) if kind == "wrong" else ""]
-    return Card(kind, common("titles", kind), exercise.id, tuple(filter(None, lines)))
+    if exercise.choices:
+        return LiveCard(exercise.id, lambda choice: _card(exercise, choice), answer)
+    return _card(exercise, answer)
 
 
-def quiz(exercise_id: str, choice: object = ...) -> Card:
-    """Show a quiz question, or check a choice: `quiz("01.q1")`, then `quiz("01.q1", "b")`.
+def quiz(exercise_id: str, choice: object = ...) -> Card | LiveCard:
+    """Show a quiz question with a button for each answer, or check a letter.
 
-    The rest is as for `check`.
+    In a notebook, click on an answer, or move to it with Tab and press Enter. A script gives the
+    letter.
+
+    Args:
+        exercise_id: Which question, such as `"01.q1"`.
+        choice: A letter; `...` asks the question.
+
+    Returns:
+        A card that says whether the choice is right, and why; true only if it is.
+
+    Raises:
+        TypeError: If the id is not a text.
+        ValueError: If there is no such question.
+
+    Example:
+        >>> bool(vh.exercises.quiz("01.q1", "b"))
+        True
     """
     return check(exercise_id, choice)
 
@@ -48,50 +71,93 @@ def hint(exercise_id: str, number: int = 1) -> Card:
     Raises:
         TypeError: If the id is not a text, or the number not an int.
         ValueError: If there is no such exercise, or the number is below 1.
+
+    Example:
+        >>> vh.exercises.hint("01.mend", 3).title
+        'Hint 3 of 3'
     """
     exercise = find(exercise_id)
     if not isinstance(number, int):
         raise TypeError(f"A hint has a number, such as 1; this is a {type(number).__name__}.")
     if number < 1:
         raise ValueError(f"Hints are counted from 1; there is no hint {number}.")
-    hints: list[str] = exercise.texts.get("hints", [])
-    if number > len(hints):
-        title, said = common("titles", "solution"), common("solution", lesson=exercise.lesson)
-        return Card("hint", title, exercise.id, (said,))
-    title = common("titles", "hint", number=number, total=len(hints))
-    further = common("next_hint", id=exercise.id, number=number + 1)
-    return Card("hint", title, exercise.id, (fill(hints[number - 1], {}), further))
+    hints = _hints(exercise)
+    title, said = hints[min(number, len(hints)) - 1]
+    more = common("next_hint", id=exercise.id, number=number + 1) if number < len(hints) else ""
+    return Card("hint", title, exercise.id, lines=tuple(filter(None, (said, more))))
 
 
-def _is_open(answer: object) -> bool:
+def is_open(answer: object) -> bool:
+    """Whether an answer means "not answered yet"."""
     if isinstance(answer, list | tuple) and answer:
         return all(part is ... for part in answer)
     return answer is ... or answer is None or (isinstance(answer, str) and not answer.strip())
 
 
+def letter_of(asked: Asked, answer: object) -> str:
+    """The letter of an answer; empty where it is none of them."""
+    try:
+        return asked.letter(answer)
+    except WrongKindError:
+        return ""
+
+
+def refusal(problem: WrongKindError, answer: object) -> str:
+    """What is said of an answer that is not the kind of thing that was asked for."""
+    kind = common("kinds", problem.kind, **problem.values)
+    return common("wrong_kind", kind=kind, **named(answer))
+
+
+def named(answer: object) -> dict[str, object]:
+    """An answer, and its type, in short: values for texts."""
+    return {"given": describe(answer), "type": type(answer).__name__}
+
+
+def failure(problem: Exception) -> str:
+    """An error in one short line."""
+    return f"{type(problem).__name__}: {problem}".splitlines()[0][:200]
+
+
+def _card(exercise: Exercise, answer: object) -> Card:
+    """The card for an answer. Of a quiz question it shows what is asked as well."""
+    if is_open(answer):
+        kind, said, notice = "open", "", ""
+    else:
+        kind, said = _judge(exercise, answer)
+        notice = remember(exercise.id, is_right=kind == "right")
+    lines = tuple(filter(None, (said, notice)))
+    card = Card(kind, common("titles", kind), exercise.id, lines=lines)
+    if kind == "open" or exercise.choices:
+        card = replace(card, question=fill(exercise.text("question"), {}))
+    if exercise.choices:
+        typed = common("how_to_choose", id=exercise.id) if kind == "open" else ""
+        choices, chosen = tuple(exercise.choices.items()), letter_of(exercise, answer)
+        mark = common("your_choice")
+        return replace(card, choices=choices, chosen=chosen, mark=mark, typed=typed)
+    if kind == "right":
+        return card
+    return replace(card, hints=_hints(exercise), typed=common("how_to_ask", id=exercise.id))
+
+
 def _judge(exercise: Exercise, answer: object) -> tuple[str, str]:
     """The card's kind and its main text."""
-    given = {"given": describe(answer), "type": type(answer).__name__}
     try:
         outcome = exercise.checker(answer)
     except WrongKindError as problem:
-        kind = common("kinds", problem.kind, **problem.values)
-        return "wrong", common("wrong_kind", kind=kind, **given)
+        return "wrong", refusal(problem, answer)
     except Exception as problem:  # an answer can be any object, and fail at any use
-        message = f"{type(problem).__name__}: {problem}".splitlines()[0][:200]
-        return "wrong", common("unusable", problem=message, **given)
-    said = exercise.texts["right"] if outcome.is_right else exercise.texts["wrong"][outcome.key]
-    return "right" if outcome.is_right else "wrong", fill(said, {**given, **outcome.values})
+        return "wrong", common("unusable", problem=failure(problem), **named(answer))
+    keys = ("right",) if outcome.is_right else ("wrong", outcome.key)
+    kind = "right" if outcome.is_right else "wrong"
+    return kind, fill(exercise.text(*keys), {**named(answer), **outcome.values})
 
 
-def _open_card(exercise: Exercise) -> Card:
-    lines = [fill(exercise.texts["question"], {})]
-    for letter, choice in exercise.texts.get("choices", {}).items():
-        lines.append(f"{letter}) {fill(choice, {})}")
-    how = "how_to_choose" if "choices" in exercise.texts else "how_to_ask"
-    lines.append(common(how, id=exercise.id))
-    return Card("open", common("titles", "open"), exercise.id, tuple(lines))
-
-
-def _offer(exercise: Exercise) -> str:
-    return common("how_to_ask", id=exercise.id) if "hints" in exercise.texts else ""
+def _hints(exercise: Exercise) -> tuple[tuple[str, str], ...]:
+    """Name and text of each hint, and where the solution is."""
+    texts: list[str] = exercise.texts.get("hints", [])
+    names = [
+        common("titles", "hint", number=number, total=len(texts))
+        for number in range(1, len(texts) + 1)
+    ]
+    solution = common("titles", "solution"), common("solution", lesson=exercise.lesson)
+    return (*zip(names, (fill(text, {}) for text in texts), strict=True), solution)

@@ -1,12 +1,17 @@
 """Remember which exercises are answered, in one small local file. Nothing leaves the machine.
 
 The environment variable `VIZHELPERS_PROGRESS` names another file, or says `off`: then the record
-lasts as long as the session. A file that cannot be read or written costs a notice, never an error,
-and a damaged one is left as it is until the learner resets it. Several kernels may share a file.
+lasts as long as the session. A file that cannot be read or written costs a notice, never an error:
+then, too, the record lasts as long as the session, and a damaged file is left as it is until the
+learner resets it. Several kernels may share a file.
+
+An exercise is `"right"` or `"tried"`. Of a prediction the letter is kept, such as `"b"`, and once
+it has been compared with the result, `"b right"` or `"b wrong"`.
 """
 
 import json
 import os
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -16,9 +21,10 @@ from pathlib import Path
 from vizhelpers._utils import paths
 from vizhelpers.exercises.cards import Card
 from vizhelpers.exercises.catalogue import common, texts
-from vizhelpers.exercises.registry import exercises_of, lessons
+from vizhelpers.exercises.registry import exercises_of, lessons, predictions_of
 
 RIGHT, TRIED = "right", "tried"
+PREDICTED = re.compile(r"([a-z])(?: (right|wrong))?")
 Record = dict[str, str]
 ABANDONED = 1.0  # seconds after which a lock is that of a kernel which was killed
 _session: Record = {}  # stands in for the file when there is none
@@ -47,25 +53,48 @@ def remember(exercise_id: str, is_right: bool) -> str:
     return _change(add)
 
 
+def remember_prediction(prediction_id: str, letter: str, verdict: str = "") -> str:
+    """Write down what was predicted, and `"right"` or `"wrong"` once that is known.
+
+    Returns:
+        As `remember`.
+    """
+    return _change(lambda record: record.update({prediction_id: f"{letter} {verdict}".strip()}))
+
+
+def predicted(prediction_id: str) -> tuple[str, str]:
+    """The letter that was predicted, and `"right"` or `"wrong"`: empty where there is none."""
+    return _parts(load()[0].get(prediction_id, ""))
+
+
 def load() -> tuple[Record, str]:
-    """The record, `{id: "right" or "tried"}`, and a notice if it could not be read."""
+    """The record, and a notice if the file could not be read."""
     path = location()
     if path is None:
         return dict(_session), ""
     try:
         _check_regular(path)
         record = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(record, dict) or not all(v in (RIGHT, TRIED) for v in record.values()):
+        if not isinstance(record, dict) or not all(map(_is_state, record.values())):
             raise ValueError("it holds something else than a record of progress")
     except FileNotFoundError:
         return {}, ""
     except (OSError, ValueError, RecursionError) as problem:
-        return {}, common("unreadable", path=str(path), problem=str(problem))
+        return dict(_session), common("unreadable", path=str(path), problem=str(problem))
     return record, ""
 
 
+def _is_state(value: object) -> bool:
+    return isinstance(value, str) and (value in (RIGHT, TRIED) or any(_parts(value)))
+
+
+def _parts(value: str) -> tuple[str, str]:
+    found = PREDICTED.fullmatch(value)
+    return (found[1], found[2] or "") if found else ("", "")
+
+
 def progress(lesson: str | None = None, *, reset: bool = False) -> Card:
-    """Show how many exercises are answered right, tried or still open.
+    """Show how many exercises are answered right, tried or still open, and your predictions.
 
     Args:
         lesson: Show only this lesson, such as `"01"`; all of them by default.
@@ -76,14 +105,20 @@ def progress(lesson: str | None = None, *, reset: bool = False) -> Card:
 
     Raises:
         ValueError: If there is no such lesson.
+
+    Example:
+        >>> vh.exercises.progress("01").title
+        'Your progress'
     """
     if lesson is not None and lesson not in lessons():
         raise ValueError(f'There is no lesson "{lesson}". There are: {", ".join(lessons())}.')
     record, notice = ({}, _change(dict.clear, anew=True)) if reset else load()
     head = tuple(common("table", name) for name in ("lesson", RIGHT, TRIED, "open"))
-    rows = [_row(each, record) for each in ([lesson] if lesson else lessons())]
+    shown = [lesson] if lesson else lessons()
+    rows = [_row(each, record) for each in shown]
     title = common("titles", "reset" if reset and not notice else "progress")
-    return Card("table", title, lines=(notice,) if notice else (), table=(head, *rows))
+    lines = tuple(filter(None, (_predictions(shown, record), notice)))
+    return Card("table", title, lines=lines, table=(head, *rows))
 
 
 def _row(lesson: str, record: dict[str, str]) -> tuple[str, ...]:
@@ -92,11 +127,21 @@ def _row(lesson: str, record: dict[str, str]) -> tuple[str, ...]:
     return (title, *(str(states.count(state)) for state in (RIGHT, TRIED, "open")))
 
 
+def _predictions(shown: list[str], record: Record) -> str:
+    """How many were made; they stand apart, since being wrong costs nothing."""
+    names = [name for lesson in shown for name in predictions_of(lesson)]
+    states = [_parts(record.get(name, "")) for name in names]
+    made, right = (len([s for s in states if keep(s)]) for keep in (any, lambda s: s[1] == RIGHT))
+    total = len(names)
+    return common("predictions", made=made, total=total, right=right) if total else ""
+
+
 def _change(change: Callable[[Record], None], *, anew: bool = False) -> str:
     """Read, change and write the record, or begin `anew`; a notice where that is impossible."""
     path = location()
-    if path is None:
+    if path is None or anew:
         change(_session)
+    if path is None:
         return ""
     try:
         _check_regular(path)
@@ -105,9 +150,11 @@ def _change(change: Callable[[Record], None], *, anew: bool = False) -> str:
             if not notice:
                 change(record)
                 _write(path, record)
-            return notice
     except OSError as problem:
-        return common("unwritable", path=str(path), problem=problem.strerror or str(problem))
+        notice = common("unwritable", path=str(path), problem=problem.strerror or str(problem))
+    if notice:
+        change(_session)
+    return notice
 
 
 @contextmanager
