@@ -53,6 +53,10 @@ def load_image(source: str | os.PathLike[str] | Image.Image, *, size: int | None
         IsADirectoryError: the path is a folder.
         TypeError: ``source`` or ``size`` is of a wrong kind.
         ValueError: a web address, an empty, broken or unknown file, too many pixels, a bad size.
+
+    Example:
+        >>> load_image("photo.jpg", size=224).shape  # doctest: +SKIP
+        torch.Size([3, 224, 224])
     """
     if size is not None:
         if not isinstance(size, int) or isinstance(size, bool):
@@ -93,6 +97,10 @@ def normalize(
     Raises:
         TypeError: ``images`` is not a tensor of floats.
         ValueError: values lie clearly outside [0, 1], or the channels do not match ``mean``.
+
+    Example:
+        >>> scenes = load_scenes(limit=4)
+        >>> scores = model(normalize(scenes.images))
     """
     shift, scale = _per_channel(images, mean, std)
     if images.numel() and not images.is_meta:
@@ -129,6 +137,9 @@ def denormalize(
     Raises:
         TypeError: ``images`` is not a tensor of floats.
         ValueError: the channels do not match ``mean``.
+
+    Example:
+        >>> picture = denormalize(images[0]).clamp(0, 1)  # what the network saw, as one sees it
     """
     shift, scale = _per_channel(images, mean, std)
     return images * scale + shift

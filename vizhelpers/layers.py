@@ -44,6 +44,12 @@ def list_layers(model: nn.Module, kind: Kind | None = None) -> list[str]:
     Raises:
         TypeError: The model is no module, or the kind is no class and no name of one.
         ValueError: There is no such class name, neither in the model nor in `torch.nn`.
+
+    Example:
+        >>> list_layers(model, nn.Conv2d)[:3]
+        ['conv1', 'layer1.0.conv1', 'layer1.0.conv2']
+        >>> list_layers(model, "BasicBlock")[0]
+        'layer1.0'
     """
     check_model(model)
     if kind is None:
@@ -64,6 +70,10 @@ def get_layer(model: nn.Module, layer: str | nn.Module) -> nn.Module:
     Raises:
         TypeError: The model is no module, or the layer is neither a name nor a module.
         ValueError: The model has no such layer; the message names the nearest ones.
+
+    Example:
+        >>> get_layer(model, "layer1.0.conv1").kernel_size
+        (3, 3)
     """
     check_model(model)
     if isinstance(layer, nn.Module):

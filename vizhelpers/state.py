@@ -59,8 +59,9 @@ def preserve_state(model: nn.Module, *, weights: bool = False) -> AbstractContex
 
     Example:
         >>> with preserve_state(model):
-        ...     model.eval()
-        ...     output = model(image)
+        ...     output = model.train()(images)
+        >>> model.training
+        False
     """
     check_hookable(model)
     return _Preserved(model, weights)

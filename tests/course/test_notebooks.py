@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from statistics import median
 
 import nbformat
 import pytest
@@ -14,24 +15,29 @@ from vizhelpers.exercises.cards import SYMBOLS
 from vizhelpers.exercises.catalogue import common
 from vizhelpers.exercises.registry import exercises_of, lessons
 
-# Each lesson with the curriculum's rows that it shows. A code cell says which row it is about by
-# its tag, such as "row-S3"; several cells may share a row.
-CURRICULUM = {
-    "00_start_here": (),
-    "01_print_vs_torchinfo": ("S1", "S2", "S3", "S4", "S5", "S6", "S7", "S8", "S9"),
-    "02_kernels": ("K1", "K2", "K3", "K4", "K5", "K6"),
-    "03_hooks_and_feature_maps": ("H1", "H2", "H3", "H4", "H5", "H6", "H7", "H8", "H9", "H10"),
-    "04_class_activation_maps": ("C1", "C2", "C3", "C4", "C5", "C6", "C7", "C8", "C9"),
-    "05_flashtorch": ("F1", "F2", "F3", "F4", "F5", "F6", "F9"),
-    "06_tensorboard": tuple(f"T{number}" for number in range(1, 13)),
+# The curriculum's rows of each number. A code cell says which row it is about by its tag, such as
+# "row-S3"; several cells may share a row, which may be in any file of its number.
+ROWS = {
+    "01": "S1 S2 S3 S4 S5 S6 S7 S8 S9",
+    "02": "K1 K2 K3 K4 K5 K6 W1",
+    "03": "H1 H2 H3 H4 H5 H6 H7 H8 H9 H10 H11 H12 H13 W2 W3",
+    "04": "C1 C2 C3 C4 C5 C6 C7 C8 C9",
+    "05": "F1 F2 F3 F4 F5 F6 F9",
+    "06": "T1 T2 T3 T4 T5 T6 T7 T8 T9 T10 T11 T12",
 }
+# Lessons that still wait for the rules of how a lesson is told.
+NOT_RETOLD = {"04_class_activation_maps", "05_flashtorch", "06_tensorboard"}
 MOST_BYTES = 3_000_000  # as the design asks: a picture for each picker is in it
-MOST_WORDS, MOST_CELLS = 3_500, 70
+MOST_WORDS, CELLS = 3_500, range(25, 71)
+MOST_LINES, MEDIAN_LINES, MOST_COLUMNS, MOST_IN_A_ROW = 12, 6, 88, 2
+TAKE_HOME_LINES, LIBRARY_LINES = 15, 10
+# An honest estimate: reading, and ten seconds for each line of code.
+WORDS_A_MINUTE, SECONDS_A_LINE, MINUTES_AN_EXERCISE, MINUTES_A_QUESTION = 130, 10, 4, 1
 # Outputs that may differ between machines, such as the doctor's, are not compared: few may.
 MOST_UNCOMPARED = 2
 UNCOMPARED_TAGS = {"nbval-ignore-output", "nbval-skip"}
 ERROR_TAGS = {"raises-exception", "nbval-raises-exception"}
-SECTIONS = ("Exercise", "Quiz", "Recap", "References")
+SECTIONS = ("on your own", "Exercise", "Quiz", "Take home", "Recap", "References")
 OF_ONE_MACHINE = {
     "a path": r"(?<![\w.:/])(?:/(?:work|root|tmp|home/\w+|Users/\w+)/|[A-Za-z]:\\\\?Users\\)",
     "an installed package's path": r"site-packages[\\/]",
@@ -41,13 +47,20 @@ OF_ONE_MACHINE = {
     "a Python version": r'"version": "3\.',
 }
 EXERCISE_CALL = re.compile(r"""\b(?:check|quiz)\(\s*["']([^"']+)["']""")
+PREDICTION = re.compile(r"""\bpredict\(\s*["']([^"']+)["']\s*(,?)""")
 
 LESSONS = sorted(NOTEBOOKS.glob("*.ipynb"))
+IN_DEPTH = sorted(NOTEBOOKS.glob("in_depth/*.ipynb"))
+RETOLD = [path for path in LESSONS if path.stem not in NOT_RETOLD]
 
 every_notebook = pytest.mark.parametrize(
     "path", all_notebooks(), ids=lambda p: p.relative_to(NOTEBOOKS).with_suffix("").as_posix()
 )
 every_lesson = pytest.mark.parametrize("path", LESSONS, ids=lambda p: p.stem)
+every_retold_lesson = pytest.mark.parametrize("path", RETOLD, ids=lambda p: p.stem)
+every_told_file = pytest.mark.parametrize(
+    "path", [*RETOLD, *IN_DEPTH], ids=lambda p: f"{p.parent.stem}-{p.stem}"
+)
 
 
 def read(path: Path) -> NotebookNode:
@@ -141,30 +154,67 @@ def test_links_lead_to_files(path: Path) -> None:
 # Lessons
 
 
-@pytest.mark.parametrize("name", CURRICULUM)
-def test_lesson_exists(name: str) -> None:
-    assert NOTEBOOKS / f"{name}.ipynb" in LESSONS
-
-
-@every_lesson
-def test_every_lesson_is_in_the_curriculum(path: Path) -> None:
-    assert path.stem in CURRICULUM
+def files_of(number: str) -> list[Path]:
+    return [path for path in [*LESSONS, *IN_DEPTH] if path.stem.startswith(f"{number}_")]
 
 
 @pytest.mark.parametrize(
-    ("name", "row"), [(name, row) for name, rows in CURRICULUM.items() for row in rows]
+    ("number", "row"), [(number, row) for number, rows in ROWS.items() for row in rows.split()]
 )
-def test_every_row_of_the_curriculum_is_shown(name: str, row: str) -> None:
-    cells = [c for c in code_cells(NOTEBOOKS / f"{name}.ipynb") if f"row-{row}" in tags(c)]
-    assert cells, f"no code cell of {name} has the tag row-{row}"
+def test_every_row_of_the_curriculum_is_shown(number: str, row: str) -> None:
+    cells = [c for path in files_of(number) for c in code_cells(path) if f"row-{row}" in tags(c)]
+    assert cells, f"no code cell of lesson {number} has the tag row-{row}"
     assert any(c.execution_count and c.outputs for c in cells), "none of them shows anything"
+
+
+def words(path: Path) -> int:
+    return sum(len(re.findall(r"\b[^\W_][\w'’-]*", text)) for text in prose(path))
+
+
+def code_lines(cell: NotebookNode) -> list[str]:
+    """Return the cell's lines that say something, without its imports."""
+    lines = [line for line in cell.source.splitlines() if line.strip()]
+    return [line for line in lines if not re.match(r"(?:import|from) ", line)]
 
 
 @every_lesson
 def test_length(path: Path) -> None:
-    assert len(read(path).cells) <= MOST_CELLS
-    words = sum(len(re.findall(r"\b[^\W_][\w'’-]*", text)) for text in prose(path))
-    assert words <= MOST_WORDS
+    assert len(read(path).cells) <= CELLS[-1]
+    assert words(path) <= MOST_WORDS
+
+
+@every_retold_lesson
+def test_a_lesson_is_no_leaflet(path: Path) -> None:
+    assert len(read(path).cells) in CELLS
+
+
+@every_told_file
+def test_no_walls_of_code(path: Path) -> None:
+    told = code_cells(path)[1:]  # after the set-up
+    long = {c.execution_count: len(code_lines(c)) for c in told if len(code_lines(c)) > MOST_LINES}
+    assert not long, f"cell: lines, more than {MOST_LINES}: {long}"
+    assert median(len(code_lines(cell)) for cell in told) <= MEDIAN_LINES
+    wide = [line for c in told for line in c.source.splitlines() if len(line) > MOST_COLUMNS]
+    assert not wide, f"wider than {MOST_COLUMNS}: {wide[:3]}"
+
+
+@every_told_file
+def test_each_text_stands_above_its_own_code(path: Path) -> None:
+    row = 0
+    for cell in read(path).cells:
+        row = row + 1 if cell.cell_type == "code" else 0
+        assert row <= MOST_IN_A_ROW, f"{row} code cells in a row, up to {cell.id}"
+    announced = r"\b(?:first|second|third|fourth|next two|next three|last) cells?\b"
+    found = re.findall(announced, "\n".join(prose(path)), re.IGNORECASE)
+    assert not found, f"put each text above its own cell: {found}"
+
+
+@every_told_file
+def test_looked_at_rather_than_read(path: Path) -> None:
+    for cell in code_cells(path)[1:]:
+        assert not re.search(r"\{[^{}]*:[<>^]?\d{2,}", cell.source), (
+            f"a table by hand: {cell.source}"
+        )
 
 
 @every_lesson
@@ -174,8 +224,85 @@ def test_template(path: Path) -> None:
     assert not any(re.search(r"^# ", text, re.MULTILINE) for text in rest), "one title only"
     text = "\n".join([first, *rest])
     assert "You will be able to" in text
-    missing = [name for name in SECTIONS if not re.search(rf"^#+ .*{name}", text, re.M | re.I)]
+    sections = SECTIONS if path in RETOLD else set(SECTIONS) - {"on your own", "Take home"}
+    missing = [name for name in sections if not re.search(rf"^#+ .*{name}", text, re.M | re.I)]
     assert not missing, f"{path.name} has no heading for {missing}"
+
+
+@every_retold_lesson
+def test_the_library_itself_comes_early_and_is_short(path: Path) -> None:
+    cells = [cell for cell in code_cells(path) if "library-call" in tags(cell)]
+    assert cells, "no cell has the tag library-call"
+    before = code_cells(path).index(cells[0])
+    assert before <= 6, f"{before} code cells come before it"
+    assert len(code_lines(cells[0])) <= LIBRARY_LINES
+
+
+@every_retold_lesson
+def test_something_to_take_home(path: Path) -> None:
+    """That it runs without the course is tested in test_take_home.py."""
+    (cell,) = (cell for cell in code_cells(path) if "take-home" in tags(cell))
+    assert len([line for line in cell.source.splitlines() if line.strip()]) <= TAKE_HOME_LINES
+
+
+@every_retold_lesson
+def test_something_to_touch_after_the_set_up_alone(path: Path) -> None:
+    """The browser tests run them so."""
+    touched = [cell for cell in code_cells(path) if is_to_touch(cell)]
+    assert touched, "no widget"
+    for cell in touched:
+        pictures = [o for o in cell.outputs if "image/png" in o.get("data", {})]
+        assert pictures, f"a reader who runs nothing sees no picture: {cell.source}"
+
+
+def is_to_touch(cell: NotebookNode) -> bool:
+    shown = r"^<\w+: .* shown>$"  # as a View says what it is
+    return bool(re.search(shown, text_of(cell), re.MULTILINE))
+
+
+def minutes(path: Path) -> float:
+    """Estimate what a learner needs for a lesson."""
+    cells = code_cells(path)
+    lines = sum(len(code_lines(cell)) for cell in cells[1:])
+    source = "\n".join(cell.source for cell in cells)
+    exercises, questions = source.count("check("), source.count("quiz(")
+    questions += len({name for name, _ in PREDICTION.findall(source)})
+    total = lines * SECONDS_A_LINE / 60 + words(path) / WORDS_A_MINUTE
+    return total + MINUTES_AN_EXERCISE * exercises + MINUTES_A_QUESTION * questions
+
+
+@every_retold_lesson
+def test_minutes_are_honest(path: Path) -> None:
+    (stated,) = re.findall(r"^\*(\d+) minutes", prose(path)[0], re.MULTILINE)
+    assert abs(int(stated) - minutes(path)) <= 5, f"{stated} stated, {minutes(path):.0f} estimated"
+    readme = (NOTEBOOKS.parent / "README.md").read_text(encoding="utf-8")
+    row = next(line for line in readme.splitlines() if f"(notebooks/{path.name})" in line)
+    assert row.endswith(f"| {stated} |"), f"the README says otherwise: {row}"
+
+
+@every_retold_lesson
+def test_a_fold_does_not_give_the_answer_away(path: Path) -> None:
+    """JupyterLab shows the first line of a folded output."""
+    for cell in code_cells(path):
+        if cell.metadata.get("jupyter", {}).get("outputs_hidden") and cell.outputs:
+            first = cell.outputs[0]
+            text = first.get("text", first.get("data", {}).get("text/plain", ""))
+            line = text.splitlines()[0] if text else ""
+            assert not re.search(r"\d", line), f"shown although folded: {line}"
+
+
+@every_retold_lesson
+def test_predictions_are_asked_before_and_compared_after(path: Path) -> None:
+    calls_in_order = [
+        (name, bool(comma))
+        for cell in code_cells(path)
+        for name, comma in PREDICTION.findall(cell.source)
+    ]
+    names = {name for name, _ in calls_in_order}
+    assert len(names) >= 2, "at least two predictions"
+    for name in names:
+        asked = [compared for other, compared in calls_in_order if other == name]
+        assert asked == [False, True], f"{name}: asked once, then compared once"
 
 
 @every_lesson
@@ -189,10 +316,10 @@ def test_neighbours_are_linked(path: Path) -> None:
 # Exercises
 
 
-def solutions(path: Path) -> Path:
+def solutions(number: str) -> Path:
     """Find the notebook of solutions: same number, in ``solutions/``."""
-    found = list((NOTEBOOKS / "solutions").glob(f"{path.stem[:2]}_*.ipynb"))
-    assert len(found) == 1, f"{len(found)} notebooks of solutions for {path.name}"
+    found = list((NOTEBOOKS / "solutions").glob(f"{number}_*.ipynb"))
+    assert len(found) == 1, f"{len(found)} notebooks of solutions for lesson {number}"
     return found[0]
 
 
@@ -210,20 +337,18 @@ def headline(kind: str, exercise: str) -> str:
     return f"{SYMBOLS[kind]} {common('titles', kind)} · {exercise}"
 
 
-@every_lesson
-def test_exercises_are_all_asked_and_not_answered(path: Path) -> None:
-    number = path.stem[:2]
-    asked = calls(path)
-    if number in lessons():
-        assert set(asked) == set(exercises_of(number)), "asked here / known to vizhelpers"
+@pytest.mark.parametrize("number", lessons())
+def test_exercises_are_all_asked_and_not_answered(number: str) -> None:
+    asked = {name: shown for path in files_of(number) for name, shown in calls(path).items()}
+    assert set(asked) == set(exercises_of(number)), "asked here / known to vizhelpers"
     for exercise, shown in asked.items():
         assert any(headline("open", exercise) in text for text in shown), exercise
         assert not any(headline("right", exercise) in text for text in shown), exercise
 
 
-@every_lesson
-def test_every_exercise_is_solved(path: Path) -> None:
-    solved = calls(solutions(path))
-    for exercise in calls(path):
+@pytest.mark.parametrize("number", lessons())
+def test_every_exercise_is_solved(number: str) -> None:
+    solved = calls(solutions(number))
+    for exercise in exercises_of(number):
         shown = solved.get(exercise, [])
         assert any(headline("right", exercise) in text for text in shown), exercise

@@ -120,7 +120,7 @@ def interval(values: Array, level: float = 0.95) -> tuple[float, float]:
     To compare two methods on the same images, ask about the difference, image by image. It
     leaves out what both find easy or hard, so it says more than two intervals side by side:
 
-        >>> low, high = interval(grad_cam.pointing - centre.pointing)  # beyond 0: a difference
+            low, high = interval(grad_cam.pointing - centre.pointing)  # beyond 0: a difference
 
     Args:
         values: `[N]`, one value per image, N from 2. Not one per pixel: those go together.

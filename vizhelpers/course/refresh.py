@@ -63,8 +63,9 @@ def lesson_environment(scratch: Path) -> dict[str, str]:
 
 
 def all_notebooks() -> list[Path]:
-    """List the lessons and their solutions."""
-    return [*sorted(NOTEBOOKS.glob("*.ipynb")), *sorted(NOTEBOOKS.glob("solutions/*.ipynb"))]
+    """List the lessons, what goes into depth, and the solutions."""
+    patterns = ("*.ipynb", "in_depth/*.ipynb", "solutions/*.ipynb")
+    return [path for pattern in patterns for path in sorted(NOTEBOOKS.glob(pattern))]
 
 
 def refresh(paths: Iterable[Path] | None = None, *, check: bool = False) -> list[Path]:

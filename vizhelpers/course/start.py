@@ -16,6 +16,10 @@ def start_lesson(*packages: str) -> None:
 
     Args:
         packages: Further packages whose versions the lesson depends on, such as ``"torchinfo"``.
+
+    Example:
+        >>> start_lesson()
+        torch ... · seed 0 · 1 thread · ...
     """
     torch.manual_seed(SEED)
     torch.set_num_threads(1)

@@ -290,9 +290,10 @@ def maximize_activation(
             the picture; any other option is out of range.
 
     Example:
-        >>> ascent = maximize_activation(model, "features.8", [40, 5])
-        >>> show_mosaic(ascent.images)
-        >>> ascent.activations / channel_means(model, "features.8", images).amax(0)[[40, 5]]
+        >>> ascent = maximize_activation(model, "layer2", [4, 5], steps=2)
+        >>> ascent.images.shape  # ready for show_mosaic
+        torch.Size([2, 3, 128, 128])
+        >>> times = ascent.activations / channel_means(model, "layer2", images).amax(0)[[4, 5]]
     """
     model, name = _found(model, layer)
     goal = _Goal(model, name, objective, output, partial(normalize, mean=mean, std=std))

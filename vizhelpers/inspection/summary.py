@@ -120,6 +120,13 @@ def summarize(
         RuntimeError: The model failed; then the message says in which layer, with which input,
             and its `__cause__` is the original error. Or torchinfo cannot read what a layer
             takes or returns.
+
+    Example:
+        >>> summary = summarize(nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU()), (1, 3, 32, 32))
+        >>> summary  # as the last line of a cell: the table
+        ===...
+        Total params: 224
+        ...
     """
     model = check_hookable(model)
     if input_size is not None and input_data is not None:

@@ -98,6 +98,11 @@ def start_tensorboard(
         RuntimeError: TensorBoard is not installed, the port is taken, or the server ended; its
             last words are in the message.
         TimeoutError: The server did not answer in time.
+
+    Example:
+        >>> board = start_tensorboard("runs")  # doctest: +SKIP
+        >>> board.show()  # doctest: +SKIP
+        >>> board.stop()  # doctest: +SKIP
     """
     folder = _existing_folder(logdir)
     for board in list(_boards):

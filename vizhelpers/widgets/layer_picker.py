@@ -43,6 +43,12 @@ class LayerPicker(View):
         layers: All names.
         layer: The one whose picture is shown.
         controls: The boxes below the list, by name.
+
+    Example:
+        >>> def draw(layer):
+        ...     return show_mosaic(capture(model, images, layer).map)
+        >>> layer_picker(model, draw, kind=nn.Conv2d)
+        <LayerPicker: conv1 shown>
     """
 
     def __init__(

@@ -96,6 +96,13 @@ def load_model(
         ValueError: If there is no such network or twin, or a file does not hold its weights.
         FileNotFoundError: If `weights` is a path where nothing is.
         WeightsUnavailable: If ImageNet weights are neither cached nor reachable.
+
+    Example:
+        >>> model = load_model("resnet18")  # small, and really trained on the drawn scenes
+        >>> model(images).shape
+        torch.Size([4, 10])
+        >>> cheat = load_model("resnet18", twin="shortcut")
+        >>> photos = load_model("efficientnet_lite0")  # ImageNet's 1,000 classes
     """
     if not isinstance(name, str):
         raise TypeError(f"name must be a string such as 'resnet18', not {type(name).__name__}.")
