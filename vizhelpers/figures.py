@@ -1,20 +1,30 @@
-"""Figures outside pyplot, and PNG bytes that are the same every time."""
+"""Figures outside pyplot, one look for all of them, and bytes that are the same every time."""
 
 from __future__ import annotations
 
 import io
+from functools import cache
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.font_manager import findfont
 from numpy.typing import ArrayLike
-from PIL import Image
+from PIL import Image, ImageFont
 from torch import Tensor
 
 from vizhelpers._utils.arrays import pixel_array
 from vizhelpers._utils.clear_errors import clear_errors
 
 DPI = 100
+PAGE, HIGH = 1080, 640  # screen pixels that JupyterLab's page has, and that one look takes in
+TINY, SMALL, NORMAL = 9, 10, 12  # font sizes in points: inside a tile, notes, titles
+LINE = 18  # screen pixels that a line of small text takes
+SIGNED_MAP, PLAIN_MAP, HEAT_MAP = "bwr", "viridis", "inferno"
+# Series are told apart by both: colours of Okabe and Ito, which the colour-blind can tell, too.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+MARKERS = ("o", "s", "D", "^", "v", "P")
+MUTED, FAINT = "0.35", "0.85"  # greys of notes and of lines that only guide the eye
 
 
 class Picture(Figure):
@@ -25,7 +35,7 @@ class Picture(Figure):
 
         titles = [ax.get_title(side) for ax in self.axes for side in ("left", "center")]
         text = f"<Picture {', '.join(title for title in titles if title)}>"
-        display({"image/png": to_png(self), "text/plain": text}, raw=True)
+        display({**_as_shown(self), "text/plain": text}, raw=True)
 
 
 class PictureAxes(Axes):
@@ -43,6 +53,12 @@ def new_figure(width: float = 6.4, height: float = 4.0) -> Picture:
 
     Unlike ``plt.figure()`` it appears only where a cell ends with it and never piles up:
     ``figure = new_figure(); left, right = figure.subplots(1, 2); …; figure``.
+
+    Example:
+        >>> figure = new_figure(8, 3)
+        >>> left, right = figure.subplots(1, 2)
+        >>> figure  # as the last line of a cell, it is shown
+        <Picture size 800x300 with 2 Axes>
     """
     return Picture(figsize=(width, height), dpi=DPI, layout="constrained")
 
@@ -59,23 +75,54 @@ def to_png(picture: Figure | Axes | Image.Image | ArrayLike | Tensor) -> bytes:
         TypeError: it is none of these.
         ValueError: pixels of another shape or range; `show_mosaic` draws any numbers.
     """
-    file = io.BytesIO()
     if isinstance(picture, Axes):
         figure = picture.get_figure(root=True)
         if figure is None:
             raise ValueError("these axes were removed from their figure.")
         picture = figure
     if isinstance(picture, Figure):
-        if picture.get_layout_engine() is not None:
-            for _ in range(2):  # with pictures in it, a layout settles in its third round
-                picture.draw_without_rendering()
-        picture.savefig(file, format="png", dpi=DPI, pil_kwargs={"compress_level": 0})
-        picture = _few_colours(Image.open(file).convert("RGB"))
+        picture = _pixels_of(picture)
     elif not isinstance(picture, Image.Image):
         picture = Image.fromarray(pixel_array(picture))
     file = io.BytesIO()
     picture.save(file, format="png")
     return file.getvalue()
+
+
+def number_text(value: float) -> str:
+    """Three digits and a typographer's minus."""
+    return f"{value:.3g}".replace("-", "\N{MINUS SIGN}")
+
+
+@cache
+def letters(points: int) -> ImageFont.FreeTypeFont:
+    """Matplotlib's letters for Pillow, which writes a hundred numbers in a few milliseconds."""
+    return ImageFont.truetype(findfont("DejaVu Sans"), points * DPI / 72)
+
+
+def _as_shown(figure: Figure) -> dict[str, bytes]:
+    """What a notebook stores: a PNG, or a JPEG where photos make that less than half as large.
+
+    The JPEG keeps all colours at full resolution, so that text in it stays sharp.
+    """
+    image = _pixels_of(figure)
+    png, jpeg = io.BytesIO(), io.BytesIO()
+    image.save(png, format="png")
+    if image.mode == "RGB":
+        image.save(jpeg, format="jpeg", quality=90, subsampling=0, optimize=True)
+        if 2 * jpeg.tell() < png.tell():
+            return {"image/jpeg": jpeg.getvalue()}
+    return {"image/png": png.getvalue()}
+
+
+def _pixels_of(figure: Figure) -> Image.Image:
+    """The finished figure as an image, with a palette where 256 colours do."""
+    if figure.get_layout_engine() is not None:
+        for _ in range(2):  # with pictures in it, a layout settles in its third round
+            figure.draw_without_rendering()
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=DPI, pil_kwargs={"compress_level": 0})
+    return _few_colours(Image.open(file).convert("RGB"))
 
 
 def _few_colours(image: Image.Image) -> Image.Image:

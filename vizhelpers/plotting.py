@@ -1,4 +1,4 @@
-"""Plot feature maps and heatmaps: mosaics of many maps, overlays on an image, one honest scale.
+"""Plot feature maps and heatmaps: mosaics of many maps, overlays on photos, one honest scale.
 
 Pure functions that draw what they are given, never through pyplot. What compares numbers by colour
 is drawn on one scale with a colour bar, centred on zero where values have a sign, and says in words
@@ -8,6 +8,7 @@ where something is empty, left out or stretched.
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -17,96 +18,68 @@ import torch
 import torch.nn.functional as F
 from matplotlib import colormaps
 from matplotlib.axes import Axes
-from matplotlib.cm import ScalarMappable
-from matplotlib.collections import LineCollection
 from matplotlib.colors import Colormap
-from matplotlib.patches import Rectangle
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
+from PIL import Image, ImageDraw
 from torch import Tensor
 
 from vizhelpers._utils.arrays import Floats, as_numbers, is_bytes, photo, shaped
 from vizhelpers._utils.clear_errors import clear_errors
-from vizhelpers.figures import DPI, Picture, PictureAxes
+from vizhelpers.figures import (
+    DPI,
+    HEAT_MAP,
+    HIGH,
+    LINE,
+    NORMAL,
+    PAGE,
+    PLAIN_MAP,
+    SIGNED_MAP,
+    SMALL,
+    TINY,
+    Picture,
+    PictureAxes,
+    letters,
+    number_text,
+)
 
-SIGNED_MAP, PLAIN_MAP = "bwr", "viridis"
-GAP_COLOUR = "0.75"  # neither the white that is zero in SIGNED_MAP nor a colour of PLAIN_MAP
-SMALL, NORMAL = 9, 11  # font sizes in points
-LINE = 17  # screen pixels that a line of small text takes
-MAX_SIDE, MAX_TILE = 600, 300  # screen pixels: a whole mosaic, one tile
-
-
-@clear_errors
-def mosaic(
-    tiles: ArrayLike | Tensor,
-    *,
-    columns: int | None = None,
-    pad: int | tuple[int, int] = 1,
-    fill: float | None = None,
-) -> Floats:
-    """Lay many small pictures out as one array, row by row.
-
-    Tile ``i`` starts at row ``i // columns * (H + pad)`` and column ``i % columns * (W + pad)``.
-
-    Args:
-        tiles: [N, H, W] (or [N, 1, H, W]) for maps, [N, 3, H, W] for colour pictures.
-        columns: How many tiles stand side by side; by default about as many as make a square.
-        pad: Pixels between tiles: one number, or (between rows, between columns).
-        fill: What stands there and in unused places: NaN by default, 1 (white) in colour.
-
-    Returns:
-        float32, [H', W'] for maps, [H', W', 3] for colour pictures.
-
-    Raises:
-        TypeError: ``tiles`` is neither a tensor nor an array of numbers.
-        ValueError: the shape is another one, or ``columns`` or ``pad`` is impossible.
-    """
-    array = _tile_array(tiles)
-    colour = array.ndim == 4
-    if not colour:
-        array = array[:, None]
-    count, channels, height, width = array.shape
-    down, across = pad if isinstance(pad, tuple) else (pad, pad)
-    columns = _default_columns(array) if columns is None else columns
-    if columns < 1 or min(down, across) < 0:
-        raise ValueError(f"columns must be 1 or more and pad 0 or more, not {columns} and {pad}.")
-    rows = math.ceil(count / columns)
-    if fill is None:
-        fill = 1.0 if colour else math.nan
-    shape = (rows * columns, channels, height + down, width + across)
-    cells = np.full(shape, fill, dtype=np.float32)
-    cells[:count, :, :height, :width] = array
-    sheet = cells.reshape(rows, columns, *shape[1:]).transpose(0, 3, 1, 4, 2)
-    sheet = sheet.reshape(rows * shape[2], columns * shape[3], channels)
-    sheet = sheet[: rows * shape[2] - down, : columns * shape[3] - across]
-    return sheet if colour else sheet[:, :, 0]
+Pixels = NDArray[np.uint8]  # [N, H, W, 3]
+GAP_COLOUR = 191  # a grey that is neither the white of zero in SIGNED_MAP nor in PLAIN_MAP
+COARSE = 64  # up to so many values a side, each is drawn as a square of whole screen pixels
+MAX_TILE, ENOUGH = 320, 220  # screen pixels of a tile: never more; so many before rows get short
+MOST = 0.8  # of a photo is covered by full heat, so that one sees what lies below
+INPUT, BAR, APART = 256, 14, 24  # input picture, colour bar, and what keeps the first off the maps
 
 
 @clear_errors
 def show_mosaic(
     tiles: ArrayLike | Tensor,
     *,
+    image: ArrayLike | Tensor | None = None,
+    labels: bool | Sequence[str] = True,
     columns: int | None = None,
-    ax: Axes | None = None,
+    title: str = "",
     scale: Literal["shared", "each"] = "shared",
     center_zero: bool | None = None,
     cmap: str | Colormap | None = None,
     vmin: float | None = None,
     vmax: float | None = None,
-    title: str = "",
-    labels: bool | Sequence[str] = True,
     colorbar: bool = True,
     max_tiles: int = 100,
+    ax: Axes | None = None,
 ) -> Axes:
-    """Draw many maps or small colour pictures as one image with one scale.
+    """Show many feature maps, or a few photos with a caption each, as one picture on one scale.
 
-    Tiles of zeros or with NaN are crossed out, and a line below counts them. Colour tiles
-    outside [0, 1], such as kernels, are drawn with grey as zero.
+    It fills the page. Maps and kernels of up to 64 × 64 values are enlarged to squares of whole
+    pixels, larger tiles smoothly. Tiles of zeros or with NaN are crossed out, and a line below
+    counts them. Colour tiles outside [0, 1], such as kernels, are drawn with grey as zero.
 
     Args:
         tiles: [N, H, W] for maps (one image's channels, say), [N, 3, H, W] for colour.
-        columns: How many tiles stand side by side.
-        ax: Where to draw; by default a new figure in which each value is a square of whole
-            screen pixels.
+        image: [3, H, W] in [0, 1], the network's input, drawn at the left of its maps.
+        labels: ``True`` writes each tile's index into its corner, ``False`` nothing; a list
+            holds one caption for each tile.
+        columns: How many tiles stand side by side; by default what makes them large.
+        title: Stands above.
         scale: ``"shared"`` lets tiles be compared; ``"each"`` stretches every tile to its own
             range, and says so.
         center_zero: Put zero in the middle of the colours; by default where a value is negative,
@@ -114,11 +87,9 @@ def show_mosaic(
         cmap: A colour map; by default ``bwr`` around zero, else ``viridis``.
         vmin: Value of the lowest colour, to compare with another picture.
         vmax: Value of the highest colour.
-        title: Stands before the shape, which is always given.
-        labels: ``True`` numbers rows and columns (a tile's index is their sum), ``False``
-            does not; a list holds one text for each tile.
         colorbar: Whether to draw one (maps only).
         max_tiles: Draw only the first so many, and say so.
+        ax: Where to draw; by default a new figure as wide as needed.
 
     Returns:
         The axes drawn on (in screen pixels). A cell that ends with them shows the picture.
@@ -126,12 +97,13 @@ def show_mosaic(
     Raises:
         TypeError: ``tiles`` is neither a tensor nor an array of numbers.
         ValueError: a shape, scale or number of labels that does not fit.
+
+    Example:
+        >>> show_mosaic(capture(model, images, "layer1").map, image=scene.image)
+        >>> show_mosaic(scenes.images[:3], labels=["cat", "dog", "fish"])
     """
     array = _tile_array(tiles)
-    if scale not in ("shared", "each"):
-        raise ValueError(f'scale must be "shared" or "each", not {scale!r}.')
-    if scale == "each" and (vmin is not None or vmax is not None):
-        raise ValueError('vmin and vmax set a shared scale; leave them out with scale="each".')
+    _check_scale(scale, vmin, vmax)
     if max_tiles < 1 or (columns is not None and columns < 1):
         raise ValueError(f"columns and max_tiles must be 1 or more, not {columns}, {max_tiles}.")
     if not isinstance(labels, bool) and len(labels) != len(array):
@@ -142,21 +114,20 @@ def show_mosaic(
     notes = _scale_notes(limits, scale, colour=array.ndim == 4) + notes
     if len(shown) < len(array):
         notes.append(f"only the first {len(shown)} of {len(array)} tiles")
+    bar = _Bar(limits, colours_of(cmap, limits), scale) if colorbar and array.ndim == 3 else None
     if scale == "each":
         shown, limits = _stretch_each(shown, limits)
+    beside = None if image is None else photo(image)
+    captions = None if isinstance(labels, bool) else labels[: len(shown)]
 
-    heading = f"{title}  {list(array.shape)}".strip()
-    bar = colorbar and array.ndim == 3
-    shown, grid, more = fit_tiles(shown, columns, ax, texts=not isinstance(labels, bool))
-    notes += more
-    if ax is None:
-        ax = _exact_axes(grid, heading, notes, numbers=labels is True, bar=bar)
-    _draw_sheet(ax, grid, shown, limits, colours_of(cmap, limits))
-    if bar:
-        _add_colorbar(ax, ax.images[-1], limits, words=scale == "each")
-    _cross_out(ax, [grid.box(index) for index in void])
-    _label(ax, grid, labels)
-    return _finish(ax, grid, heading, notes, lines_above=labels is True and grid.columns > 1)
+    grid = _fit(
+        len(shown), shown.shape[-2:], columns, ax, bar=bar, captions=captions, beside=beside
+    )
+    if array.ndim == 3 and max(grid.height / shown.shape[-2], grid.width / shown.shape[-1]) < 1:
+        notes.append("drawn smaller: one point is the mean of several values")
+    pixels = _enlarged(_painted(_smooth(shown, grid), limits, colours_of(cmap, limits)), grid)
+    sheet = _Sheet(grid, pixels, bar, beside, captions, void, numbers=labels is True)
+    return sheet.draw(ax, title, notes)
 
 
 @clear_errors
@@ -164,72 +135,80 @@ def overlay(
     image: ArrayLike | Tensor,
     heat: ArrayLike | Tensor,
     *,
-    ax: Axes | None = None,
-    alpha: float = 0.6,
-    center_zero: bool | None = None,
-    cmap: str | Colormap | None = None,
-    vmin: float | None = None,
-    vmax: float | None = None,
     mask: ArrayLike | Tensor | None = None,
+    labels: Sequence[str] | None = None,
+    parts: Sequence[str] = ("overlay",),
+    columns: int | None = None,
     title: str = "",
+    scale: Literal["shared", "each"] = "shared",
+    vmax: float | None = None,
     colorbar: bool = True,
+    ax: Axes | None = None,
 ) -> Axes:
-    """Lay a heat map over the image that it explains.
+    """Lay heat maps, such as Grad-CAM's or saliency, over the photos that they explain.
 
-    The map is resized to the image (bilinear) and drawn over a grey copy of it, so that its
-    colours can be told from the image's own. The colour bar has the map's own values: nothing
-    is stretched unless ``vmin`` and ``vmax`` say so.
+    The stronger the heat, the less is seen of the photo; where there is none, the photo is left
+    as it is. Maps with negative values are red (for) and blue (against) on a pale grey photo.
+    The colour bar has the maps' own values.
 
     Args:
-        image: [3, H, W] in [0, 1]; a network's input goes through `denormalize` first.
-        heat: [h, w], usually much smaller than the image.
-        ax: Where to draw; by default a new figure.
-        alpha: How much of the map covers the image, 0 to 1.
-        center_zero: Put zero in the middle of the colours; by default where a value is negative.
-        cmap: A colour map; by default ``bwr`` around zero, else ``viridis``.
-        vmin: Value of the lowest colour; 0 by default, or minus ``vmax`` around zero.
-        vmax: Value of the highest colour; the map's largest by default.
-        mask: [H, W] in [0, 1]; its outline at 0.5 is drawn in white on black.
+        image: [3, H, W] or [N, 3, H, W] in [0, 1]; a network's input goes through `denormalize`
+            first. One image can have many maps.
+        heat: [h, w] or [N, h, w], usually much smaller than the image; resized smoothly.
+        mask: [H, W] or [N, H, W] in [0, 1]; its outline at 0.5 is drawn in white on black.
+        labels: One caption for each map.
+        parts: What is shown, of ``"photo"``, ``"heat"`` (its values as blocks) and
+            ``"overlay"``: for one map side by side, for several images a row of each.
+        columns: How many panels stand side by side; by default what makes them large.
         title: Stands above.
+        scale: ``"shared"`` lets maps be compared; ``"each"`` stretches every map to its own
+            largest value, and says so.
+        vmax: Value of full heat; by default the largest of all maps.
         colorbar: Whether to draw one.
+        ax: Where to draw; by default a new figure as wide as needed.
 
     Returns:
-        The axes drawn on. A notebook cell that ends with them shows the picture.
+        The axes drawn on (in screen pixels). A cell that ends with them shows the picture.
 
     Raises:
         TypeError: an argument is neither a tensor nor an array of numbers.
-        ValueError: a shape or range that does not fit.
+        ValueError: a shape or range that does not fit, or parts that do not exist.
+
+    Example:
+        >>> overlay(scene.image, heat, mask=scene.mask, parts=["photo", "heat", "overlay"])
+        >>> overlay(scenes.images[:4], found.maps, mask=scenes.masks[:4], labels=names)
     """
-    pixels = photo(image)
-    values = shaped(heat, "heat", 2)
-    limits = scale_of(values, center_zero, vmin, vmax)
-    outline = None if mask is None else shaped(mask, "mask", 2)
-    if outline is not None and outline.shape != pixels.shape[1:]:
-        raise ValueError(
-            f"mask must be as large as the image, {list(pixels.shape[1:])}, "
-            f"not {list(outline.shape)}."
-        )
-    _, notes = _empty_tiles(values[None])
-    # Luma as in ITU-R BT.601, one tile of a mosaic.
-    luma = np.array([0.299, 0.587, 0.114], dtype=np.float32)
-    grey, grid, _ = fit_tiles(np.tensordot(luma, pixels, 1)[None], 1, ax)
-    if ax is None:
-        ax = _exact_axes(grid, title, notes, numbers=False, bar=colorbar)
-    _draw_sheet(ax, grid, grey, Limits(0, 1, False), colormaps["gray"])
-    drawn = ax.imshow(
-        _resize(values, grid.size),
-        colours_of(cmap, limits),
-        vmin=limits.low,
-        vmax=limits.high,
-        alpha=alpha,
-    )
-    if colorbar:
-        _add_colorbar(ax, drawn, limits)
-    if outline is not None:
-        edge = _resize(outline, grid.size)
-        for colour, thickness in (("black", 3.5), ("white", 1.5)):
-            ax.contour(edge, [0.5], colors=colour, linewidths=thickness)
-    return _finish(ax, grid, title, notes)
+    _check_scale(scale, None, vmax)
+    if isinstance(parts, str) or not parts or not set(parts) <= {"photo", "heat", "overlay"}:
+        raise ValueError(f'parts must be a list of "photo", "heat", "overlay", not {parts!r}.')
+    photos, values, masks = _photos_and_maps(image, heat, mask)
+    if labels is not None and len(labels) != len(values):
+        raise ValueError(f"there are {len(values)} maps but {len(labels)} labels.")
+    limits = scale_of(values, vmax=vmax)
+    _, notes = _empty_tiles(values, labels)
+    notes = _scale_notes(limits, scale, colour=False) + notes
+    bar = _Bar(limits, _heat_colours(limits), scale) if colorbar else None
+    values = np.nan_to_num(values, posinf=limits.high, neginf=limits.low)
+    if scale == "each":
+        values, limits = _stretch_each(values, limits)
+    shares = (values / limits.high).clip(-1, 1)
+
+    captions: list[str] = []
+    for part in parts:
+        alone = part == "photo" and len(photos) == 1
+        captions += ["input"] if alone else list(labels or [part] * len(values))
+    if columns is None and len(parts) > 1 and len(photos) > 1:
+        columns = len(photos)
+    shown = captions if labels or len(parts) > 1 else None
+    grid = _fit(len(captions), photos.shape[2:], columns, ax, bar=bar, captions=shown)
+    pixels = [_panels(part, photos, shares, limits, grid) for part in parts]
+    ax = _Sheet(grid, np.concatenate(pixels), bar, None, shown, []).draw(ax, title, notes)
+    first = 0
+    for part, panels in zip(parts, pixels, strict=True):
+        if masks is not None and part != "photo":
+            _draw_outlines(ax, grid, np.broadcast_to(masks, (len(values), *masks.shape[1:])), first)
+        first += len(panels)
+    return ax
 
 
 @clear_errors
@@ -267,6 +246,10 @@ def describe(values: ArrayLike | Tensor, name: str = "") -> str:
     ``describe(maps, "features.0")`` is, say, ``features.0 [64, 31, 31]: 0.000 to 3.214, mean
     0.412, 38.1 % zeros, largest at [12, 4, 30]``. NaN and infinities are counted and left out
     of the rest.
+
+    Example:
+        >>> describe(torch.eye(3), "eye")
+        'eye [3, 3]: 0.000 to 1.000, mean 0.333, 66.7 % zeros, largest at [0, 0]'
     """
     array = as_numbers(values)
     head = f"{name} {list(array.shape)}".strip()
@@ -361,6 +344,13 @@ def _stretch_each(array: Floats, limits: Limits) -> tuple[Floats, Limits]:
     return stretched, Limits(-1.0 if signed else 0.0, 1.0, signed)
 
 
+def _check_scale(scale: str, vmin: float | None, vmax: float | None) -> None:
+    if scale not in ("shared", "each"):
+        raise ValueError(f'scale must be "shared" or "each", not {scale!r}.')
+    if scale == "each" and (vmin is not None or vmax is not None):
+        raise ValueError('vmin and vmax set a shared scale; leave them out with scale="each".')
+
+
 def _scale_notes(limits: Limits, scale: str, *, colour: bool) -> list[str]:
     if scale == "each":
         return ["each tile is stretched to its own range: do not compare tiles"]
@@ -371,7 +361,7 @@ def _scale_notes(limits: Limits, scale: str, *, colour: bool) -> list[str]:
     return []
 
 
-def _empty_tiles(array: Floats) -> tuple[list[int], list[str]]:
+def _empty_tiles(array: Floats, labels: Sequence[str] | None = None) -> tuple[list[int], list[str]]:
     """Which tiles have nothing to show, and what to say below about them."""
     flat = array.reshape(len(array), -1)
     zero, broken = (flat == 0).all(axis=1), ~np.isfinite(flat).all(axis=1)
@@ -379,16 +369,11 @@ def _empty_tiles(array: Floats) -> tuple[list[int], list[str]]:
     kinds = {"all zero": zero, "NaN or infinity": broken, "one value everywhere": level}
     notes = []
     for words, flags in kinds.items():
-        which = [str(index) for index in np.flatnonzero(flags)]
+        which = [labels[i] if labels else str(i) for i in np.flatnonzero(flags).tolist()]
         names = ", ".join(which[:8]) + (", …" if len(which) > 8 else "")
         if which:
             notes.append(words if len(flat) == 1 else f"{words}: {len(which)} ({names})")
     return np.flatnonzero(zero | broken).tolist(), notes
-
-
-def number_text(value: float) -> str:
-    """Three digits and a typographer's minus."""
-    return f"{value:.3g}".replace("-", "\N{MINUS SIGN}")
 
 
 def colours_of(cmap: str | Colormap | None, limits: Limits) -> Colormap:
@@ -397,12 +382,84 @@ def colours_of(cmap: str | Colormap | None, limits: Limits) -> Colormap:
     return colormaps[chosen] if isinstance(chosen, str) else chosen
 
 
+# -- overlays ---------------------------------------------------------------------------------
+
+
+def _photos_and_maps(
+    image: ArrayLike | Tensor, heat: ArrayLike | Tensor, mask: ArrayLike | Tensor | None
+) -> tuple[Floats, Floats, Floats | None]:
+    """[1 or N, 3, H, W] in [0, 1], [N, h, w] and, if there is one, [1 or N, H, W]."""
+    batch = _batch(image, "image", 3)
+    photos = np.stack([photo(one) for one in batch])
+    values = _batch(heat, "heat", 2)
+    masks = None if mask is None else _batch(mask, "mask", 2)
+    for name, given in (("images", photos), ("masks", masks)):
+        if given is not None and len(given) not in (1, len(values)):
+            raise ValueError(f"there are {len(values)} maps but {len(given)} {name}.")
+    if masks is not None and masks.shape[1:] != photos.shape[2:]:
+        raise ValueError(
+            f"mask must be as large as the image, {list(photos.shape[2:])}, "
+            f"not {list(masks.shape[1:])}."
+        )
+    return photos, values, masks
+
+
+def _batch(values: ArrayLike | Tensor, name: str, dimensions: Literal[2, 3]) -> Floats:
+    """The same with a first dimension, if it had none."""
+    array = as_numbers(values)
+    if array.ndim == dimensions + 1 and len(array):
+        shaped(array[0], name, dimensions)
+        return array
+    return shaped(array, name, dimensions)[None]
+
+
+def _heat_colours(limits: Limits) -> Colormap:
+    return colormaps[SIGNED_MAP if limits.signed else HEAT_MAP]
+
+
+def _panels(part: str, photos: Floats, shares: Floats, limits: Limits, grid: _Grid) -> Pixels:
+    """Photos, maps in blocks, or maps over photos; ``shares`` are of full heat, -1 to 1."""
+    size = grid.height, grid.width
+    colours = _heat_colours(limits)
+    if part == "heat":
+        blocks = torch.from_numpy(shares)[:, None]
+        coarse = max(shares.shape[1:]) <= COARSE
+        mode = "nearest-exact" if coarse else "bilinear"
+        values = F.interpolate(blocks, size, mode=mode)[:, 0].numpy()
+        return _painted(values, Limits(-1.0 if limits.signed else 0.0, 1, limits.signed), colours)
+    below = _enlarged(_painted(_smooth(photos, grid), Limits(0, 1, False), colours), grid)
+    if part == "photo":
+        return below
+    heat = F.interpolate(torch.from_numpy(shares)[:, None], size, mode="bilinear")[:, 0].numpy()
+    if limits.signed:
+        # Luma as in ITU-R BT.601, lightened, so that both colours stand out.
+        below = (166 + 0.35 * (below @ np.array([0.299, 0.587, 0.114])))[..., None]
+        above = np.where(heat[..., None] < 0, colours(0.0)[:3], colours(1.0)[:3])
+    else:
+        above = colours(heat)[..., :3]
+    alpha = MOST * np.abs(heat)[..., None]
+    return (below + alpha * (255 * above - below)).round().astype(np.uint8)
+
+
+def _draw_outlines(ax: Axes, grid: _Grid, masks: Floats, first: int) -> None:
+    """Outline objects in the tiles from the first one on."""
+    size = grid.height, grid.width
+    edges = F.interpolate(torch.from_numpy(masks.copy())[:, None], size, mode="bilinear")[:, 0]
+    limits = ax.get_xlim(), ax.get_ylim()
+    for index, edge in enumerate(edges.numpy(), first):
+        left, top, *_ = grid.box(index)
+        across, down = np.arange(grid.width) + left, np.arange(grid.height) + top
+        for colour, thickness in (("black", 3.5), ("white", 1.5)):
+            ax.contour(across, down, edge, [0.5], colors=colour, linewidths=thickness)
+    ax.set(xlim=limits[0], ylim=limits[1])  # contours move them
+
+
 # -- drawing ----------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class _Grid:
-    """Where the tiles of a mosaic lie, in screen pixels."""
+    """Where the tiles of a mosaic lie, in screen pixels of the whole sheet."""
 
     count: int
     columns: int
@@ -410,147 +467,214 @@ class _Grid:
     width: int
     down: int  # gap between rows
     across: int  # gap between columns
-    head: int  # room above the first row
-
-    @property
-    def rows(self) -> int:
-        return math.ceil(self.count / self.columns)
+    left: int  # of the first tile
+    top: int
 
     @property
     def size(self) -> tuple[int, int]:
-        """Height and width of all tiles together."""
+        """Bottom and right end of all tiles, with the line around them."""
+        rows = math.ceil(self.count / self.columns)
         return (
-            self.rows * (self.height + self.down) - self.down,
-            self.columns * (self.width + self.across) - self.across,
+            self.top + rows * (self.height + self.down) - self.down + 1,
+            self.left + self.columns * (self.width + self.across) - self.across + 1,
         )
 
-    def box(self, index: int) -> tuple[float, float, float, float]:
-        """Left, top, right and bottom edge of a tile."""
+    def box(self, index: int) -> tuple[int, int, int, int]:
+        """First column and row of a tile, and the first ones beyond it."""
         row, column = divmod(index, self.columns)
-        left = column * (self.width + self.across) - 0.5
-        top = row * (self.height + self.down) - 0.5
+        left = self.left + column * (self.width + self.across)
+        top = self.top + row * (self.height + self.down)
         return left, top, left + self.width, top + self.height
 
 
-def _default_columns(array: Floats) -> int:
-    count, height, width = len(array), *array.shape[-2:]
-    return min(count, math.ceil(math.sqrt(count * (height + 1) / (width + 1))))
+@dataclass(frozen=True)
+class _Bar:
+    """A colour bar: what its colours mean."""
+
+    limits: Limits
+    colours: Colormap
+    scale: str
+
+    @property
+    def names(self) -> list[str]:
+        """From the lowest colour to the highest, evenly spaced."""
+        low, high, signed = self.limits
+        if self.scale == "each":
+            return (
+                ["\N{MINUS SIGN}max", "0", "max"] if signed else ["0" if low == 0 else "min", "max"]
+            )
+        return [number_text(value) for value in ([low, 0.0, high] if signed else [low, high])]
+
+    @property
+    def room(self) -> int:
+        """Screen pixels that the names take at the right."""
+        return 9 * max(map(len, self.names)) + 6
 
 
-def fit_tiles(
-    array: Floats, columns: int | None, ax: Axes | None, *, texts: bool = False
-) -> tuple[Floats, _Grid, list[str]]:
-    """The tiles in whole screen pixels, the grid they make, and a note if they were shrunk."""
-    count, height, width = len(array), *array.shape[-2:]
-    columns = _default_columns(array) if columns is None else min(columns, count)
-    rows = math.ceil(count / columns)
-    thin = 2 if max(height, width) > 15 else 6  # many values need room, few need a clear cut
-    down, across = (LINE, 8) if texts else (thin, thin)
+def _fit(
+    count: int,
+    shape: tuple[int, ...],
+    columns: int | None,
+    ax: Axes | None,
+    *,
+    bar: _Bar | None,
+    captions: Sequence[str] | None,
+    beside: Floats | None = None,
+) -> _Grid:
+    """The grid that makes tiles of a shape as large as the page, or the given axes, allows."""
     if ax is None:
-        high, wide = MAX_SIDE, MAX_SIDE
+        wide, high = PAGE - 16 - (bar.room if bar else 0), HIGH
     else:
         box = ax.get_window_extent()
-        high, wide = int(box.height), int(box.width)
-    # What one tile may take, at least one pixel.
-    high, wide = max(1, high // rows - down), max(1, wide // columns - across)
-    notes = []
-    if height > high or width > wide:
-        block = max(math.ceil(height / high), math.ceil(width / wide))
-        tiles = torch.from_numpy(array.reshape(-1, 1, height, width))
-        small = F.avg_pool2d(tiles, block, ceil_mode=True)[:, 0].numpy()
-        array = small.reshape(*array.shape[:-2], *small.shape[-2:])
-        notes = [f"drawn smaller: one point is the mean of {block} × {block} values"]
-    else:
-        zoom = min(high // height, wide // width, max(1, MAX_TILE // max(height, width)))
-        array = array.repeat(zoom, axis=-2).repeat(zoom, axis=-1)
-    height, width = array.shape[-2:]
-    head = down if texts else 0
-    return array, _Grid(count, columns, height, width, down, across, head), notes
+        wide, high = int(box.width), int(box.height)
+    down = across = 2 if 15 < max(shape) <= COARSE else 6
+    if captions is not None:
+        down, across = LINE + 6, 10
+    left = 1 if beside is None else _input_size(beside, wide)[1] + APART
+    top = 1 if captions is None and beside is None else LINE
+    wide, high = wide - left - 1 - (2 * BAR if bar else 0), high - top - 1
+
+    def tile(columns: int) -> tuple[int, int]:
+        rows = math.ceil(count / columns)
+        room = (high + down) // rows - down, (wide + across) // columns - across
+        zoom = min(room[0] / shape[0], room[1] / shape[1], MAX_TILE / max(shape))
+        if max(shape) <= COARSE and zoom >= 1:
+            zoom = int(zoom)
+        return max(1, int(shape[0] * zoom)), max(1, int(shape[1] * zoom))
+
+    def worth(columns: int) -> tuple[int, int, int]:
+        rows = math.ceil(count / columns)
+        return min(max(tile(columns)), ENOUGH), count - rows * columns, -rows
+
+    columns = max(range(1, count + 1), key=worth) if columns is None else min(columns, count)
+    return _Grid(count, columns, *tile(columns), down, across, left, top)
 
 
-def _exact_axes(
-    grid: _Grid, heading: str, notes: Sequence[str], *, numbers: bool, bar: bool
-) -> Axes:
+def _input_size(image: Floats, wide: int) -> tuple[int, int]:
+    """Height and width of the input picture beside its maps."""
+    zoom = min(INPUT, wide // 4) / max(image.shape[1:])
+    return max(1, round(image.shape[1] * zoom)), max(1, round(image.shape[2] * zoom))
+
+
+def _smooth(array: Floats, grid: _Grid) -> Floats:
+    """[N, …, h, w] resized to tiles where values are not to be seen as squares."""
+    size, given = (grid.height, grid.width), array.shape[-2:]
+    if max(given) <= COARSE and size[0] >= given[0] and size[1] >= given[1]:
+        return array
+    return _resized(array, size)
+
+
+def _resized(array: Floats, size: tuple[int, int]) -> Floats:
+    layers = torch.from_numpy(np.ascontiguousarray(array)).reshape(-1, 1, *array.shape[-2:])
+    resized = F.interpolate(layers, size, mode="bilinear", antialias=True)
+    return resized.numpy().reshape(*array.shape[:-2], *size)
+
+
+def _painted(array: Floats, limits: Limits, colours: Colormap) -> Pixels:
+    """Colours of [N, h, w] by a map, of [N, 3, h, w] from black to white."""
+    scaled = (array - limits.low) / (limits.high - limits.low)
+    if array.ndim == 4:
+        scaled = np.nan_to_num(scaled, nan=1.0).clip(0, 1).transpose(0, 2, 3, 1)
+        return (255 * scaled).round().astype(np.uint8)
+    colours = colours.with_extremes(bad=(GAP_COLOUR / 255,) * 3)
+    return colours(np.ma.masked_invalid(scaled), bytes=True)[..., :3]
+
+
+def _enlarged(pixels: Pixels, grid: _Grid) -> Pixels:
+    """Each pixel as a square, if they do not fill the tiles yet."""
+    return pixels.repeat(grid.height // pixels.shape[1], 1).repeat(grid.width // pixels.shape[2], 2)
+
+
+@dataclass(frozen=True)
+class _Sheet:
+    """All pixels of a mosaic, composed as one image, which is much faster than an axes each."""
+
+    grid: _Grid
+    tiles: Pixels
+    bar: _Bar | None
+    image: Floats | None
+    captions: Sequence[str] | None
+    void: Sequence[int]  # tiles to cross out
+    numbers: bool = False
+
+    def draw(self, ax: Axes | None, title: str, notes: Sequence[str]) -> Axes:
+        """Draw it with all that is written around it."""
+        pixels = self._pixels(0 if ax is None else int(ax.get_window_extent().width))
+        high, wide = pixels.shape[:2]
+        title = textwrap.fill(title, PAGE // 10)
+        words = "\n".join(textwrap.fill(note, PAGE // 8) for note in notes)
+        if ax is None:
+            ax = _exact_axes(high, wide, title, words, self.bar.room if self.bar else 0)
+        ax.imshow(pixels)
+        ax.set(xlim=(-0.5, wide - 0.5), ylim=(high - 0.5, -0.5), xticks=[], yticks=[])
+        ax.set_frame_on(False)
+        ax.set_title(title, loc="left", fontsize=NORMAL, parse_math=False)
+        ax.set_xlabel(words, loc="left", fontsize=SMALL, parse_math=False)
+        self._write_captions(ax)
+        if self.bar:
+            self._write_bar(ax, wide)
+        return ax
+
+    def _pixels(self, wide: int) -> Pixels:
+        grid = self.grid
+        high, right = grid.size
+        if self.image is not None:
+            size = _input_size(self.image, wide or PAGE)
+            high = max(high, LINE + size[0])
+        sheet = np.full((high, right + (2 * BAR if self.bar else 0), 3), 255, dtype=np.uint8)
+        if self.image is not None:
+            photo_ = _painted(
+                _resized(self.image, size)[None], Limits(0, 1, False), colormaps["gray"]
+            )
+            sheet[LINE : LINE + size[0], : size[1]] = photo_[0]
+        for index, tile in enumerate(self.tiles):
+            left, top, end, bottom = grid.box(index)
+            sheet[top - 1 : bottom + 1, left - 1 : end + 1] = GAP_COLOUR  # a line around it
+            sheet[top:bottom, left:end] = tile
+        if self.bar:
+            ramp = np.linspace(1, 0, grid.size[0] - grid.top - 1)[:, None]
+            sheet[grid.top : grid.size[0] - 1, -BAR:] = self.bar.colours(ramp, bytes=True)[..., :3]
+        picture = Image.fromarray(sheet)
+        self._mark(ImageDraw.Draw(picture))
+        return np.asarray(picture)
+
+    def _mark(self, pen: ImageDraw.ImageDraw) -> None:
+        """Cross out what is empty and number the tiles, seen on any colour."""
+        for index in self.void:
+            left, top, right, bottom = self.grid.box(index)
+            for colour, width in (("white", 4), ("black", 2)):
+                pen.line((left, top, right - 1, bottom - 1), colour, width)
+                pen.line((left, bottom - 1, right - 1, top), colour, width)
+        pen.font = letters(TINY)
+        if self.numbers and len(self.tiles) > 1 and min(self.grid.height, self.grid.width) >= 20:
+            for index in range(len(self.tiles)):
+                left, top, *_ = self.grid.box(index)
+                spot = left + 3, top + 1
+                pen.text(spot, str(index), "white", stroke_width=1, stroke_fill="black")
+
+    def _write_captions(self, ax: Axes) -> None:
+        if self.image is not None:
+            ax.text(0, LINE - 4, "input", fontsize=SMALL)
+        for index, text in enumerate(self.captions or []):
+            left, top, *_ = self.grid.box(index)
+            ax.text(left, top - 5, text, fontsize=SMALL, parse_math=False)
+
+    def _write_bar(self, ax: Axes, wide: int) -> None:
+        top, bottom = self.grid.top, self.grid.size[0] - 1
+        names = self.bar.names if self.bar else []
+        for place, name in enumerate(names):
+            share = place / (len(names) - 1)
+            where = "bottom" if place == 0 else "top" if share == 1 else "center"
+            ax.text(wide + 4, bottom + share * (top - bottom), name, fontsize=SMALL, va=where)
+
+
+def _exact_axes(high: int, wide: int, title: str, words: str, room: int) -> Axes:
     """Axes of a new figure on which one data unit is one screen pixel."""
-    high, wide = grid.size[0] + grid.head, grid.size[1]
-    left, right = 36 if numbers and grid.rows > 1 else 8, 90 if bar else 8
-    top, bottom = 46 if numbers and grid.columns > 1 else 28, 8 + LINE * len(notes)
-    words = max(9 * len(heading), *(7.5 * len(note) for note in notes), 0) + 16
-    width, height = max(left + wide + right, round(words)), top + high + bottom
+    lines = [10 * len(line) for line in title.splitlines()]
+    lines += [8 * len(line) for line in words.splitlines()]
+    width = max(wide + room + 16, *lines, 0)
+    top = 8 + (22 * len(title.splitlines()) + 4 if title else 0)
+    height = top + high + 8 + LINE * len(words.splitlines())
     figure = Picture(figsize=(width / DPI, height / DPI), dpi=DPI)
-    place = (left / width, bottom / height, wide / width, high / height)
+    place = (8 / width, (height - top - high) / height, wide / width, high / height)
     return figure.add_axes(place, axes_class=PictureAxes)
-
-
-def _resize(values: Floats, size: tuple[int, int]) -> Floats:
-    tensor = torch.from_numpy(values)[None, None]
-    return F.interpolate(tensor, size, mode="bilinear")[0, 0].numpy()
-
-
-def _draw_sheet(ax: Axes, grid: _Grid, tiles: Floats, limits: Limits, colours: Colormap) -> None:
-    sheet = mosaic(tiles, columns=grid.columns, pad=(grid.down, grid.across), fill=math.nan)
-    if sheet.ndim == 3:
-        sheet = np.nan_to_num((sheet - limits.low) / (limits.high - limits.low), nan=1.0)
-        ax.imshow(sheet.clip(0, 1), interpolation="nearest")
-    else:
-        colours = colours.with_extremes(bad="white" if grid.head else GAP_COLOUR)
-        ax.imshow(sheet, colours, vmin=limits.low, vmax=limits.high, interpolation="nearest")
-    last = grid.box(grid.count - 1)
-    rest = (last[2], last[1]), grid.size[1] - last[2], grid.height
-    ax.add_patch(Rectangle(*rest, color="white", linewidth=0))
-    ax.set(xticks=[], yticks=[], frame_on=False)
-
-
-def _add_colorbar(ax: Axes, image: ScalarMappable, limits: Limits, *, words: bool = False) -> None:
-    """A bar beside the axes that names its two ends, and zero between them."""
-    values = [limits.low, 0.0, limits.high] if limits.signed else [limits.low, limits.high]
-    thick = 14 / ax.get_window_extent().width
-    place = ax.inset_axes((1 + thick * 0.7, 0, thick, 1))
-    bar = ax.figure.colorbar(image, cax=place)
-    names = [number_text(value) for value in values]
-    if words:
-        names = ["\N{MINUS SIGN}max", "0", "max"] if limits.signed else ["0 or min", "max"]
-    bar.set_ticks(values, labels=names, fontsize=SMALL)
-    place.set_frame_on(False)
-
-
-def _cross_out(ax: Axes, boxes: Sequence[tuple[float, float, float, float]]) -> None:
-    lines = []
-    for left, top, right, bottom in boxes:
-        lines += [[(left, top), (right, bottom)], [(left, bottom), (right, top)]]
-    for colour, width in (("white", 2.5), ("black", 1.0)):  # seen on any colour
-        ax.add_collection(LineCollection(lines, colors=colour, linewidths=width), autolim=False)
-
-
-def _label(ax: Axes, grid: _Grid, labels: bool | Sequence[str]) -> None:
-    """One text above each tile, or numbers at the sides whose sum is a tile's index.
-
-    Plain texts: a hundred of Matplotlib's ticks take longer than all the rest.
-    """
-    texts: list[tuple[float, float, str, str, str]] = []
-    if not isinstance(labels, bool):
-        for index in range(grid.count):
-            left, top, *_ = grid.box(index)
-            texts.append((left, top - 2, labels[index], "left", "bottom"))
-    elif labels and grid.count > 1:
-        sign = "+" if grid.rows > 1 else ""
-        for column in range(0, grid.columns, math.ceil(30 / grid.width)):
-            left, top, right, _ = grid.box(column)
-            texts.append(((left + right) / 2, top - 4, f"{sign}{column}", "center", "bottom"))
-        for row in range(0, grid.rows if grid.rows > 1 else 0, math.ceil(16 / grid.height)):
-            index = row * grid.columns
-            left, top, _, bottom = grid.box(index)
-            texts.append((left - 4, (top + bottom) / 2, str(index), "right", "center"))
-    for x, y, text, across, down in texts:
-        ax.text(x, y, text, fontsize=SMALL, ha=across, va=down)
-
-
-def _finish(
-    ax: Axes, grid: _Grid, heading: str, notes: Sequence[str], *, lines_above: int = 0
-) -> Axes:
-    # Last, because contours and collections move the limits.
-    ax.set(xlim=(-0.5, grid.size[1] - 0.5), ylim=(grid.size[0] - 0.5, -0.5 - grid.head))
-    points = 72 / DPI
-    ax.set_title(heading, loc="left", fontsize=NORMAL, pad=(8 + LINE * lines_above) * points)
-    ax.set_xlabel("\n".join(notes), loc="left", fontsize=SMALL)
-    return ax

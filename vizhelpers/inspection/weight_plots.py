@@ -118,6 +118,10 @@ def show_kernels(
     Raises:
         TypeError: ``weight`` is no tensor of numbers, or ``channel`` no integer.
         ValueError: Another shape, or no such channel.
+
+    Example:
+        >>> picture = show_kernels(model.conv1.weight, title="conv1")
+        >>> picture = show_kernels(model.layer1[0].conv1.weight, channel=5)  # one kernel's planes
     """
     values = as_numbers(weight)
     shape = list(values.shape)
@@ -137,8 +141,7 @@ def show_kernels(
     else:
         channel = _draw_planes(ax, values, channel, reach)
     _draw_distribution(figure.add_axes((0.745, 0.3, 0.21, 0.5)), values, channel, reach)
-    heading = f"{title}  {shape}".strip()
-    figure.text(0.01, 0.985, heading, fontsize=12, va="top", weight="bold", parse_math=False)
+    figure.text(0.01, 0.985, title, fontsize=12, va="top", weight="bold", parse_math=False)
     return figure
 
 
