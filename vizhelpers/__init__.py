@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     # The topics.
     from vizhelpers import (
         attribution,
+        charts,
         exercises,
         features,
         figures,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     # What most learners use, in the order in which they meet it.
     from vizhelpers.attribution.cam import class_maps
     from vizhelpers.attribution.saliency import saliency_maps
+    from vizhelpers.charts import show_scores
     from vizhelpers.course.start import start_lesson
     from vizhelpers.exercises import check, hint, predict, progress, quiz
     from vizhelpers.features.activation_maximization import maximize_activation
