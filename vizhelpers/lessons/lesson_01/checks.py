@@ -10,12 +10,14 @@ from vizhelpers.exercises.authoring import (
     expect,
     nearest_mistake,
     number,
+    prediction,
     right,
     wrong,
 )
-from vizhelpers.exercises.trials import try_out
+from vizhelpers.exercises.trials import Trial, try_out
 
 PICTURES, SIDE, CLASSES = 2, 128, 10  # what `mend` tries a network on, and expects from it
+SMALL_SIDE, MOST_PARAMETERS, LEAST_WORK = 64, 10_000, 30_000_000  # what `open` asks for
 
 
 @cache
@@ -80,22 +82,27 @@ def mult_adds(answer: object) -> Outcome:
 @exercise("01.mend")
 def mend(answer: object) -> Outcome:
     """Give the network with the wrong `Linear` a right one."""
-    import torch
     from torch import nn
 
     model = expect(answer, "module", nn.Module)
-    arrivals: list[tuple[Any, torch.Size]] = []
-    like = next(model.parameters(), torch.empty(0))
-    pictures = torch.zeros(PICTURES, 3, SIDE, SIDE, device=like.device, dtype=like.dtype)
+    arrivals: list[tuple[Any, Any]] = []
     with vh.preserve_state(model):
-        model.eval()
         for module in model.modules():
             if isinstance(module, nn.Linear):
                 module.register_forward_pre_hook(
                     lambda linear, inputs: arrivals.append((linear, inputs[0].shape))
                 )
-        trial = try_out(model, pictures)
+        trial = _try_on(model, (PICTURES, 3, SIDE, SIDE))
     return _judge_network(arrivals, trial.found, trial.problem)
+
+
+def _try_on(model: Any, shape: tuple[int, ...]) -> Trial:
+    """What a network makes of pictures of zeros, of its own type and on its own device."""
+    import torch
+
+    like = next(model.parameters(), torch.empty(0))
+    with vh.preserve_state(model):
+        return try_out(model.eval(), torch.zeros(shape, device=like.device, dtype=like.dtype))
 
 
 def _judge_network(arrivals: list[tuple[Any, Any]], output: Any, problem: str) -> Outcome:
@@ -116,3 +123,45 @@ def _judge_network(arrivals: list[tuple[Any, Any]], output: Any, problem: str) -
     if found[1] != kept:
         return wrong("features", arrives=found[1], kept=kept)
     return right(kept=kept)
+
+
+@exercise("01.open")
+def hard_working(answer: object) -> Outcome:
+    """Build a network with few parameters that does much work: it is measured."""
+    from torch import Tensor, nn
+
+    model = expect(answer, "module", nn.Module)
+    trial = _try_on(model, (1, 3, SMALL_SIDE, SMALL_SIDE))
+    if trial.problem:
+        return wrong("fails", problem=trial.problem)
+    if not isinstance(trial.found, Tensor) or trial.found.shape != (1, CLASSES):
+        return wrong("shape", found=trial.found)
+    budget = vh.inspection.layer_budget(model, (1, 3, SMALL_SIDE, SMALL_SIDE))
+    found = {"parameters": budget.parameters, "work": budget.mult_adds}
+    if budget.parameters >= MOST_PARAMETERS:
+        return wrong("parameters", **found)
+    if budget.mult_adds <= LEAST_WORK:
+        return wrong("work", **found)
+    uses = budget.mult_adds // max(budget.parameters, 1)
+    return right(uses=uses, **found)
+
+
+@prediction("01.p1")
+def panels(found: str) -> str:
+    """Which of the two panels shows the parameters, by the layer that has the most?"""
+    return "a" if found.startswith("layer4") else "b"
+
+
+@prediction("01.p2")
+def rows(found: list[str]) -> tuple[str, dict[str, object]]:
+    """Which rows does the summary of `Tricky` have?"""
+    letter = "a" if "spare" in found else "c" if len(found) > 2 else "b"
+    return letter, {"rows": " and ".join(f"`{name}`" for name in found)}
+
+
+@prediction("01.p3")
+def larger_pictures(found: tuple[float, float]) -> tuple[str, dict[str, object]]:
+    """How many times as many parameters and mult-adds, at twice the width and height?"""
+    parameters, work = found
+    letter = "a" if parameters > 1 else "b" if work > 3 else "c"
+    return letter, {"work": f"{work:.2f}"}
