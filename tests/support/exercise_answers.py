@@ -189,6 +189,31 @@ def mend() -> Answers:
     )
 
 
+def small_network(*layers: nn.Module, channels: int = 16) -> nn.Sequential:
+    """Layers between a first convolution and ten numbers."""
+    first = nn.Conv2d(3, channels, 3, padding=1)
+    return nn.Sequential(
+        first, *layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, 10)
+    )
+
+
+@task("01.open")
+def hard_working() -> Answers:
+    conv = partial(nn.Conv2d, 16, 16, 3, padding=1)
+    again = conv()
+    deep = small_network(conv(), conv(), conv())
+    return Answers(
+        right=[deep, small_network(again, again, again), small_network(*[conv()] * 3).double()],
+        wrong={
+            "parameters": [small_network(*(conv() for _ in range(5)))],
+            "work": [small_network(), small_network(conv(stride=2), conv(), conv())],
+            "shape": [nn.Sequential(), nn.Conv2d(3, 10, 3)],
+            "fails": [nn.Linear(3, 10), conv()],
+        },
+        kind=[nn.Conv2d, deep[0].weight, "nn.Sequential()", lambda x: x],
+    )
+
+
 @task("02.plane")
 def plane() -> Answers:
     weight = vh.load_model("vgg11").features[3].weight.detach()
