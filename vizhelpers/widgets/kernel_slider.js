@@ -29,6 +29,7 @@ function read(model) {
     kernel,
     map,
     bias: model.get("bias"),
+    reaches: model.get("reaches"),
     channel: model.get("channel"),
     photo: bytes(model.get("photo")),
     low,
@@ -83,12 +84,10 @@ function addUp(data, place, plane) {
   return { products, here, others: all - here, value: all + (data.bias ?? 0) };
 }
 
-function text(value, sign = false) {
-  const size = Math.abs(value);
-  const digits = size >= 100 ? size.toFixed(1) : size.toFixed(3);
-  const small = size > 0 && size < 0.0005;
-  const minus = value < 0 && (small || Number(digits) !== 0);
-  return (minus ? "−" : sign ? "+" : "") + (small ? size.toExponential(1) : digits);
+function text(value, sign = false, decimals = 3) {
+  const digits = Math.abs(value).toFixed(Math.abs(value) >= 100 ? 1 : decimals);
+  const minus = value < 0 && Number(digits) !== 0;
+  return (minus ? "−" : sign ? "+" : "") + digits;
 }
 
 // -- drawing --------------------------------------------------------------------------------------
@@ -98,8 +97,6 @@ function colour(table, value, low, high) {
   const index = 3 * clamp(Math.floor(((value - low) / (high - low)) * 256), 0, 255);
   return [table[index], table[index + 1], table[index + 2]];
 }
-
-const css = rgb => `rgb(${rgb.map(Math.round).join()})`;
 
 // A small canvas with one pixel for each value; `of(index)` is its colour, or null for none.
 function pixels(width, height, of) {
@@ -181,29 +178,28 @@ function outline(context, x, y, width, height, thick) {
   context.strokeRect(x, y, width, height);
 }
 
-function drawMap(canvas, data, place, seen) {
-  const { rows, columns } = data.size;
-  const zoom = canvas.width / columns;
+function drawMap(canvas, paper, size, place) {
+  const zoom = canvas.width / size.columns;
   const context = canvas.getContext("2d");
-  const painted = pixels(columns, rows, index =>
-    seen[index] ? colour(data.signed, data.map[index], -data.highest, data.highest) : null);
   context.clearRect(0, 0, canvas.width, canvas.height);
   context.imageSmoothingEnabled = false;
-  context.drawImage(painted, 0, 0, canvas.width, canvas.height);
+  context.drawImage(paper, 0, 0, canvas.width, canvas.height);
   outline(context, place.column * zoom, place.row * zoom, zoom, zoom, false);
 }
 
-// Cells of a kernel's size; `of(j, i)` is a colour, null for padding.
-function drawCells(canvas, size, chosen, of) {
+// Cells of a kernel's size. `of(j, i)` is a colour, null for padding; `number(j, i)` is written
+// into the cell where there is space for it.
+function drawCells(canvas, size, chosen, of, number) {
   const context = canvas.getContext("2d");
   const zoom = canvas.width / size.wide;
   for (let j = 0; j < size.tall; j++) {
     for (let i = 0; i < size.wide; i++) {
       const rgb = of(j, i);
       if (rgb) {
-        context.fillStyle = css(rgb);
+        context.fillStyle = `rgb(${rgb.map(Math.round).join()})`;
         context.fillRect(i * zoom, j * zoom, zoom, zoom);
       } else hatch(context, i * zoom, j * zoom, zoom, zoom);
+      if (number) writeNumber(context, number(j, i), rgb, (i + 0.5) * zoom, (j + 0.5) * zoom, zoom);
     }
   }
   if (chosen) {
@@ -211,6 +207,15 @@ function drawCells(canvas, size, chosen, of) {
     context.strokeStyle = FRAME;
     context.strokeRect(chosen[1] * zoom + 2, chosen[0] * zoom + 2, zoom - 4, zoom - 4);
   }
+}
+
+function writeNumber(context, value, rgb, x, y, zoom) {
+  const [red, green, blue] = rgb ?? [208, 208, 208];
+  context.fillStyle = 0.3 * red + 0.59 * green + 0.11 * blue > 120 ? "black" : "white";
+  context.font = `${Math.min(26, zoom * 0.27)}px sans-serif`;
+  context.textAlign = "center";
+  context.textBaseline = "middle";
+  context.fillText(text(value, false, 2), x, y);
 }
 
 // -- the page -------------------------------------------------------------------------------------
@@ -236,63 +241,66 @@ function canvasOf(wide, tall, side, name, attributes) {
 }
 
 function panel(name, title, ...children) {
-  return make("div", `vh-slide-${name}`, {}, make("div", "vh-slide-title", {}, title), ...children);
+  return make("div", `vh-slide-${name}`, {}, make("div", "vh-slide-head", {}, title), ...children);
 }
 
-function build(data) {
-  const { size } = data;
-  const places = size.rows * size.columns;
-  const slider = {
-    role: "slider", tabindex: 0, "aria-valuemin": 0, "aria-valuemax": places - 1, ...KEYS,
+// All that can be pointed at.
+function canvases(size) {
+  const slider = last => ({
+    role: "slider", tabindex: 0, "aria-valuemin": 0, "aria-valuemax": last - 1, ...KEYS });
+  const large = (wide, tall, name, label) => canvasOf(wide, tall, SIDE, name, {
+    ...slider(size.rows * size.columns), "aria-label": label });
+  const small = attributes => canvasOf(size.wide, size.tall, CELLS, "vh-slide-canvas", attributes);
+  const across = size.width + size.left + size.right;
+  const down = size.height + size.top + size.bottom;
+  return {
+    picture: large(across, down, "vh-slide-canvas", "Place of the kernel in the picture"),
+    map: large(
+      size.columns, size.rows, "vh-slide-canvas vh-slide-paper", "Place in the feature map"),
+    patch: small({ ...slider(size.tall * size.wide), "aria-label": "One pixel of the patch" }),
+    kernel: small({ role: "img", "aria-label": "The kernel's weights" }),
+    products: small({ role: "img", "aria-label": "Products of pixels and weights" }),
   };
-  const parts = {
-    picture: canvasOf(
-      size.width + size.left + size.right, size.height + size.top + size.bottom, SIDE,
-      "vh-slide-canvas", { ...slider, "aria-label": "Place of the kernel in the picture" }),
-    map: canvasOf(size.columns, size.rows, SIDE, "vh-slide-canvas vh-slide-paper", {
-      ...slider, "aria-label": "Place in the feature map" }),
-    patch: canvasOf(size.wide, size.tall, CELLS, "vh-slide-canvas", {
-      role: "slider", tabindex: 0, "aria-label": "Weight of the kernel", "aria-valuemin": 0,
-      "aria-valuemax": size.tall * size.wide - 1, ...KEYS }),
-    kernel: canvasOf(size.wide, size.tall, CELLS, "vh-slide-canvas", {
-      role: "img", "aria-label": "The kernel's weights" }),
-    products: canvasOf(size.wide, size.tall, CELLS, "vh-slide-canvas", {
-      role: "img", "aria-label": "Products of pixels and weights" }),
-    sum: make("div", "vh-slide-sum"),
-    cell: make("div", "vh-slide-cell"),
-    said: make("div", "vh-slide-said", { role: "status", "aria-live": "polite" }),
+}
+
+function controls(data) {
+  const planes = make("select", "", KEYS);
+  const coloured = data.photo.length > 0;
+  if (coloured) planes.append(new Option("all three, as colours", -1));
+  for (let c = 0; c < data.size.channels; c++) {
+    planes.append(new Option(coloured ? `${c}: ${COLOURS[c]}` : `${c}`, c));
+  }
+  return {
     number: make("input", "", { type: "number", min: 0, step: 1, ...KEYS }),
-    planes: make("select", "", KEYS),
+    planes,
     fill: make("button", "", { type: "button", ...KEYS }, "Fill the map"),
     again: make("button", "", { type: "button", ...KEYS }, "Start again"),
   };
+}
+
+// The whole page, with all in it that changes by its name.
+function build(data) {
+  const parts = { ...canvases(data.size), ...controls(data) };
+  const words = ["title", "kernelTitle", "sum", "cell", "low", "high"];
+  for (const name of words) parts[name] = make("div", `vh-slide-${name}`);
+  parts.said = make("div", "vh-slide-said", { role: "status", "aria-live": "polite" });
   const choice = make("label", "", {}, "Input channel ", parts.planes);
-  choice.hidden = size.channels === 1;
-  if (data.photo.length) parts.planes.append(new Option("all three, as colours", -1));
-  for (let c = 0; c < size.channels; c++) {
-    const name = data.photo.length ? `${c}: ${COLOURS[c]}` : `${c}`;
-    parts.planes.append(new Option(name, c));
-  }
+  choice.hidden = data.size.channels === 1;
+  const legend = make("div", "vh-slide-legend", {}, parts.low, make("i"), parts.high);
   parts.root = make("div", "vh-slide", {},
     make("div", "vh-slide-row", {},
       make("label", "", {}, "Output channel ", parts.number), choice, parts.fill, parts.again),
     make("div", "vh-slide-panels", {},
-      panel("large vh-slide-first", "picture: point, or use the arrow keys", parts.picture),
+      panel("large", parts.title, parts.picture),
       make("div", "vh-slide-equation", {},
         panel("small", "patch", parts.patch),
-        panel("small", "× kernel", parts.kernel),
+        panel("small", parts.kernelTitle, parts.kernel),
         panel("small", "= products", parts.products),
         panel("small", "added up", parts.sum),
         parts.cell),
-      panel("large vh-slide-last", "feature map, painted as you go", parts.map, legend(data))),
+      panel("large", "feature map, painted as you go", parts.map, legend)),
     parts.said);
   return parts;
-}
-
-// Numbers at the ends of the map's colours, filled in for each kernel.
-function legend() {
-  return make("div", "vh-slide-legend", {},
-    make("span", "vh-slide-low"), make("i"), make("span", "vh-slide-high"));
 }
 
 // One widget on the page: what is chosen in it, and how it is drawn.
@@ -300,48 +308,46 @@ class Slider {
   constructor(model, el) {
     this.model = model;
     this.data = read(model);
-    this.mapGiven = model.get("map");
+    this.given = model.get("map");
     const [row, column] = model.get("at");
     this.place = { row, column };
     this.plane = model.get("plane");
     this.cell = null;
     this.held = false;
     this.seen = new Uint8Array(this.data.map.length);
+    this.painted = 0; // how many places are seen
+    this.frame = null; // of the filling that is under way
+    this.paper = null; // the painted part of the map, one pixel a place
     this.parts = build(this.data);
     el.append(this.parts.root);
     this.listen();
     this.renew();
-  }
-
-  // A new kernel or a new plane: what is painted stays painted, in new colours.
-  renew() {
-    const { data, parts } = this;
-    this.base = background(data, this.plane);
-    parts.number.value = data.channel;
-    parts.planes.value = this.plane;
-    parts.root.querySelector(".vh-slide-low").textContent = text(-data.highest);
-    parts.root.querySelector(".vh-slide-high").textContent = text(data.highest);
-    this.reach = this.reachOfProducts();
     this.go(this.place.row, this.place.column);
   }
 
-  // One scale for the products of all places, so that a weak place looks weak.
-  reachOfProducts() {
-    const { rows, columns } = this.data.size;
-    let most = 0;
-    const step = Math.max(1, Math.floor(Math.max(rows, columns) / 24)); // a sample will do
-    for (let row = 0; row < rows; row += step) {
-      for (let column = 0; column < columns; column += step) {
-        const { products } = addUp(this.data, { row, column }, this.plane);
-        for (const value of products) most = Math.max(most, Math.abs(value));
-      }
-    }
-    return most || 1;
+  // Another kernel or another plane: what is painted stays painted, in its colours.
+  renew() {
+    const { data, parts, plane } = this;
+    const { rows, columns } = data.size;
+    this.base = background(data, plane);
+    this.whole = pixels(columns, rows, index =>
+      colour(data.signed, data.map[index], -data.highest, data.highest));
+    this.paper ??= pixels(columns, rows, () => null);
+    const context = this.paper.getContext("2d");
+    context.globalCompositeOperation = "source-in";
+    context.drawImage(this.whole, 0, 0);
+    parts.number.value = data.channel;
+    parts.planes.value = plane;
+    parts.low.textContent = text(-data.highest);
+    parts.high.textContent = text(data.highest);
+    parts.kernelTitle.textContent = plane < 0 ? "× kernel (grey: 0)" : "× kernel";
+    this.draw();
   }
 
   go(row, column) {
     const { rows, columns } = this.data.size;
     const to = { row: clamp(row, 0, rows - 1), column: clamp(column, 0, columns - 1) };
+    if (this.frame) this.finish();
     this.paint(this.place, to);
     this.place = to;
     const [before, beside] = this.model.get("at");
@@ -360,22 +366,41 @@ class Slider {
     for (let step = 0; step <= steps; step++) {
       const y = Math.round(from.row + ((to.row - from.row) * step) / steps);
       const x = Math.round(from.column + ((to.column - from.column) * step) / steps);
-      for (let row = Math.max(0, y - broad); row <= Math.min(rows - 1, y + broad); row++) {
-        const first = row * columns + Math.max(0, x - broad);
-        this.seen.fill(1, first, row * columns + Math.min(columns - 1, x + broad) + 1);
-      }
+      const top = Math.max(0, y - broad);
+      const left = Math.max(0, x - broad);
+      this.uncover(
+        top, left, Math.min(rows, y + broad + 1) - top, Math.min(columns, x + broad + 1) - left);
     }
   }
 
+  // Paint a rectangle of places.
+  uncover(top, left, tall, wide) {
+    const { columns } = this.data.size;
+    for (let row = top; row < top + tall; row++) {
+      for (let index = row * columns + left; index < row * columns + left + wide; index++) {
+        this.painted += 1 - this.seen[index];
+        this.seen[index] = 1;
+      }
+    }
+    const context = this.paper.getContext("2d");
+    context.globalCompositeOperation = "source-over";
+    context.drawImage(this.whole, left, top, wide, tall, left, top, wide, tall);
+  }
+
   draw() {
-    const { data, parts, place, plane } = this;
+    const { data, parts, place, plane, cell } = this;
+    const { size } = data;
     const sums = addUp(data, place, plane);
+    const reach = data.reaches[plane + 1]; // one scale for all places
+    const product = (j, i) => sums.products[j * size.wide + i];
+    const numbers = plane >= 0 && Math.max(size.tall, size.wide) <= 4;
+    const number = name => numbers && ((j, i) => factors(data, place, j, i)[plane][name]);
     drawPicture(parts.picture, this.base, data, place, this.held);
-    drawMap(parts.map, data, place, this.seen);
-    drawCells(parts.patch, data.size, this.cell, (j, i) => this.patchColour(j, i));
-    drawCells(parts.kernel, data.size, this.cell, (j, i) => this.kernelColour(j, i));
-    drawCells(parts.products, data.size, this.cell, (j, i) =>
-      colour(data.signed, sums.products[j * data.size.wide + i], -this.reach, this.reach));
+    drawMap(parts.map, this.paper, size, place);
+    drawCells(parts.patch, size, cell, (j, i) => this.patchColour(j, i), number("pixel"));
+    drawCells(parts.kernel, size, cell, (j, i) => this.kernelColour(j, i), number("weight"));
+    drawCells(parts.products, size, cell, (j, i) =>
+      colour(data.signed, product(j, i), -reach, reach), number("product"));
     this.write(sums);
   }
 
@@ -396,33 +421,45 @@ class Slider {
     return colour(signed, weight(this.plane), -1, 1);
   }
 
-  // The numbers, for the eye, for a screen reader and for whoever asks the page.
+  // The numbers: for the eye, for a screen reader, and for whoever asks the page.
   write(sums) {
     const { data, parts, place, plane } = this;
     const { size } = data;
-    const count = size.tall * size.wide;
-    const lines = plane < 0 || size.channels === 1
-      ? [[text(sums.here), `${plane < 0 ? 3 * count : count} products`]]
-      : [[text(sums.here), `these ${count} products`],
-        [text(sums.others, true), `other ${size.channels - 1} channels`]];
-    if (data.bias !== null) lines.push([text(data.bias, true), "bias"]);
-    const total = [`= ${text(sums.value)}`, `row ${place.row}, column ${place.column}`];
+    const where = `row ${place.row}, column ${place.column}`;
+    const what = plane < 0 ? "picture" : `input channel ${plane}`;
+    const how = this.held ? "held; click lets go" : "point, or use the arrow keys";
+    parts.title.textContent = `${what}: ${how}`;
     parts.sum.replaceChildren(
-      make("div", "vh-slide-terms", {}, ...lines.flat().map(word => make("span", "", {}, word))),
-      make("div", "vh-slide-total", {}, total[0]), make("div", "", {}, `→ ${total[1]}`));
-    parts.cell.textContent = this.cell ? this.cellText() : "Point at a cell: pixel × weight = product.";
+      make("div", "vh-slide-terms", {}, ...this.terms(sums).map(word => make("span", "", {}, word))),
+      make("div", "vh-slide-total", {}, `= ${text(sums.value)}`), `→ ${where}`);
     for (const canvas of [parts.picture, parts.map]) {
       canvas.setAttribute("aria-valuenow", place.row * size.columns + place.column);
-      canvas.setAttribute("aria-valuetext", `${total[1]}: ${text(sums.value)}`);
+      canvas.setAttribute("aria-valuetext", `${where}: ${text(sums.value)}`);
     }
     const [j, i] = this.cell ?? [0, 0];
+    const cell = this.cell ? this.cellText() : "Point at a cell: pixel × weight = product.";
+    parts.cell.textContent = cell;
     parts.patch.setAttribute("aria-valuenow", j * size.wide + i);
-    parts.patch.setAttribute("aria-valuetext", this.cell ? this.cellText() : "no cell chosen");
+    parts.patch.setAttribute("aria-valuetext", cell);
     Object.assign(parts.root.dataset, {
       channel: data.channel, plane, row: place.row, column: place.column, value: sums.value,
-      products: sums.products.map(value => value.toPrecision(6)).join(" "),
-      painted: this.seen.reduce((sum, one) => sum + one, 0),
+      products: sums.products.join(" "), painted: this.painted,
     });
+  }
+
+  // What is added up, each number with a word about it.
+  terms(sums) {
+    const { size, bias } = this.data;
+    const count = size.tall * size.wide;
+    const words = this.plane < 0
+      ? [text(sums.here), `${size.channels * count} products`]
+      : [text(sums.here), count > 1 ? `${count} products` : "1 product"];
+    const others = size.channels - 1;
+    if (this.plane >= 0 && others > 0) {
+      words.push(text(sums.others, true), others > 1 ? `${others} other channels` : "other channel");
+    }
+    if (bias !== null) words.push(text(bias, true), "bias");
+    return words;
   }
 
   cellText() {
@@ -467,7 +504,7 @@ class Slider {
   // The kernel follows the mouse, or a finger or pen that is down; a click of the mouse holds it.
   follow(canvas, under) {
     canvas.addEventListener("pointermove", event => {
-      if (event.pointerType === "mouse" ? !this.held : event.pressure > 0) this.go(...under(event));
+      if (event.pointerType === "mouse" ? !this.held : event.buttons) this.go(...under(event));
     });
     canvas.addEventListener("pointerdown", event => {
       if (event.pointerType === "mouse") this.held = !this.held;
@@ -538,17 +575,42 @@ class Slider {
     this.draw();
   }
 
+  // Slide over all places in the order of reading, in a second and a half.
   fill() {
-    this.seen.fill(1);
+    if (this.frame || matchMedia("(prefers-reduced-motion: reduce)").matches) return this.finish();
+    const { rows, columns } = this.data.size;
+    const back = this.place;
+    const many = Math.ceil((rows * columns) / 90);
+    let next = 0;
+    const step = () => {
+      const end = Math.min(next + many, rows * columns);
+      for (; next < end; next++) this.uncover(Math.floor(next / columns), next % columns, 1, 1);
+      this.place = { row: Math.floor((end - 1) / columns), column: (end - 1) % columns };
+      this.draw();
+      this.frame = requestAnimationFrame(step);
+      if (end < rows * columns) return;
+      this.place = back;
+      this.finish();
+    };
+    step();
+  }
+
+  finish() {
+    const { rows, columns } = this.data.size;
+    cancelAnimationFrame(this.frame);
+    this.frame = null;
+    this.uncover(0, 0, rows, columns);
     this.draw();
-    this.say(`The whole map is painted: ${this.seen.length} places.`);
+    this.say(`The whole map is painted: ${this.painted} places.`);
   }
 
   again() {
+    if (this.frame) this.finish();
     this.seen.fill(0);
-    this.paint(this.place, this.place);
+    this.painted = 0;
     this.held = false;
-    this.draw();
+    this.paper.getContext("2d").clearRect(0, 0, this.paper.width, this.paper.height);
+    this.go(this.place.row, this.place.column);
     this.say("The map is empty again.");
   }
 
@@ -562,21 +624,22 @@ class Slider {
   // What Python has changed, or this page has told it.
   onModel() {
     const { model } = this;
-    const [row, column] = model.get("at");
-    const fresh = model.get("map") !== this.mapGiven;
-    this.mapGiven = model.get("map");
-    if (fresh) {
-      this.data = read(model);
-      this.say(`Output channel ${this.data.channel} is shown.`);
-    }
+    const fresh = model.get("map") !== this.given;
     if (fresh || model.get("plane") !== this.plane) {
+      this.data = fresh ? read(model) : this.data;
+      this.given = model.get("map");
       this.plane = model.get("plane");
       this.renew();
     }
-    if (row !== this.place.row || column !== this.place.column) this.go(row, column);
+    if (fresh) this.say(`Output channel ${this.data.channel} is shown.`);
+    const [row, column] = model.get("at");
+    if (!this.frame && (row !== this.place.row || column !== this.place.column)) {
+      this.go(row, column);
+    }
   }
 
   stop() {
+    cancelAnimationFrame(this.frame);
     this.model.off("change", this.update);
   }
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import anywidget
 import traitlets
 from torch import Tensor, nn
 
@@ -21,7 +22,7 @@ from vizhelpers.widgets.kernel_slider_plot import (
 _FILE = Path(__file__)
 
 
-class SliderBox(PictureBox):
+class SliderBox(anywidget.AnyWidget):  # type: ignore[misc]
     """The page of the kernel slider: the numbers of one kernel, and where that kernel stands."""
 
     _esm = _FILE.with_suffix(".js").read_text(encoding="utf-8")
@@ -32,6 +33,7 @@ class SliderBox(PictureBox):
     map = traitlets.Bytes().tag(sync=True)  # float32 [rows, columns]
     bias = traitlets.Float(None, allow_none=True).tag(sync=True)
     photo = traitlets.Bytes().tag(sync=True)  # uint8 [height, width, 3]; empty without colours
+    reaches = traitlets.List().tag(sync=True)  # `Kernel.reaches`
     limits = traitlets.List().tag(sync=True)  # the values of a plane's first and last colour
     colours = traitlets.Bytes().tag(sync=True)  # uint8 [256, 3] of a plane, within the limits
     signed = traitlets.Bytes().tag(sync=True)  # uint8 [256, 3], its middle is zero
@@ -83,16 +85,14 @@ class KernelSlider(View):
         <KernelSlider: channel 2 at row 10, column 12 shown>
     """
 
-    image: SliderBox
-
     @clear_errors
     def __init__(
         self, image: Tensor, conv: nn.Conv2d, channel: int = 0, *, picture: Tensor | None = None
     ) -> None:
         self._conv = read_convolution(image, conv, picture)
         self._kernel = self._conv.kernel(whole("channel", channel))
-        super().__init__(SliderBox(label="Place of the kernel"))
-        self.widget = boxed("vh-view", self.status, self.image.add_class("vh-slides"))
+        super().__init__(SliderBox().add_class("vh-slides"))
+        self.widget = boxed("vh-view", self.image, self.status)
         self._start()
         self._load(self._kernel)
         self.at = self._kernel.strongest(self._conv.geometry)
@@ -147,23 +147,23 @@ class KernelSlider(View):
                 values.astype("<f4").tobytes()
                 for values in (kernel.planes, kernel.weight, kernel.map)
             )
-            self.image.bias = kernel.bias
+            self.image.bias, self.image.reaches = kernel.bias, kernel.reaches(self._conv.geometry)
             self.image.channel = self.image.asked = kernel.channel
             if self.image.plane >= 0:
                 self.image.plane = kernel.heaviest()
+        self.last_error = None
         self._on_move()
-        self._say("caption", self._conv.sentence(), title=f"channel {kernel.channel}")
+        self._say("caption", self._conv.sentence(kernel.channel))
 
     # The page's own changes.
 
     def _on_asked(self) -> None:
-        if self.image.asked != self.channel:
+        if self.image.asked != self.channel or self.last_error is not None:
             with self._attempt(f"channel {self.image.asked} could not be shown."):
                 self._load(self._conv.kernel(self.image.asked))
 
     def _on_move(self) -> None:
         row, column = self.at
-        self.last_error = None
         self.shown = f"channel {self.channel} at row {row}, column {column}"
 
 

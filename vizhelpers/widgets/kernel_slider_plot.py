@@ -23,7 +23,7 @@ from vizhelpers.plotting import NORMAL, PLAIN_MAP, SIGNED_MAP, SMALL, Limits, sc
 
 MOST = 4_000_000  # numbers of an image that go into a page: 16 MB
 FRAME = "#e65100"  # around what is chosen, as in every widget
-COLOURS = ("red", "green", "blue")
+PADDING = "0.82"  # what is not in the picture
 
 Place = tuple[int, int]
 
@@ -91,12 +91,37 @@ class Kernel:
         """The input channel whose weights are farthest from zero."""
         return int(np.abs(self.weight).sum(axis=(1, 2)).argmax())
 
+    def reaches(self, geometry: Geometry) -> list[float]:
+        """How far from zero a product comes: added up over the channels, then for each of them.
+
+        Of a large map a grid of places is looked at.
+        """
+        size = geometry
+        padded = self.padded(size)
+        few = max(1, max(size.rows, size.columns) // 32)
+        down, across = (
+            np.arange(0, places, few) * step
+            for places, step in ((size.rows, size.step_down), (size.columns, size.step_across))
+        )
+        reaches = np.zeros(size.channels + 1)
+        for j in range(size.tall):
+            for i in range(size.wide):
+                read = padded[:, down + j * size.spread_down][:, :, across + i * size.spread_across]
+                products = read * self.weight[:, j, i, None, None]
+                found = np.concatenate([products.sum(axis=0, keepdims=True), products])
+                reaches = np.maximum(reaches, np.abs(found).max(axis=(1, 2)))
+        return [float(reach) or 1.0 for reach in reaches]
+
+    def padded(self, geometry: Geometry) -> Floats:
+        """[C, H, W] with the zeros around it."""
+        around = (0, 0), (geometry.top, geometry.bottom), (geometry.left, geometry.right)
+        return np.pad(self.planes, around)
+
     def patch(self, geometry: Geometry, place: Place) -> Floats:
         """[C, tall, wide], what it reads at a place: zero where that is padding."""
-        around = (0, 0), (geometry.top, geometry.bottom), (geometry.left, geometry.right)
         y, x = place[0] * geometry.step_down, place[1] * geometry.step_across
         tall, wide = geometry.window
-        window = np.pad(self.planes, around)[:, y : y + tall, x : x + wide]
+        window = self.padded(geometry)[:, y : y + tall, x : x + wide]
         return window[:, :: geometry.spread_down, :: geometry.spread_across]
 
 
@@ -116,9 +141,7 @@ class Convolution:
     def kernel(self, channel: int) -> Kernel:
         """One output channel, or an error that says which there are."""
         if not 0 <= channel < len(self.maps):
-            raise ValueError(
-                f"there are output channels 0 to {len(self.maps) - 1}, not {channel}."
-            )
+            raise ValueError(f"there are output channels 0 to {len(self.maps) - 1}, not {channel}.")
         first = channel // (len(self.maps) // self.groups) * self.geometry.channels
         return Kernel(
             channel,
@@ -143,13 +166,16 @@ class Convolution:
             )
         return row, column
 
-    def sentence(self) -> str:
-        """What the convolution is, in words."""
+    def sentence(self, channel: int) -> str:
+        """What one of its kernels is, in words."""
         size = self.geometry
-        reads = f"{size.channels} input channel{'s' * (size.channels > 1)}"
+        reads = f"for each of {size.channels} input channels"
+        if size.channels == 1:
+            reads = "for its input channel"
+        places = f"{size.rows} × {size.columns} places"
         return (
-            f"A kernel of {size.tall} × {size.wide} weights for each of {reads}, in steps of "
-            f"{size.step_down}: it stops at {size.rows} × {size.columns} places."
+            f"Output channel {channel} of {len(self.maps)}: a kernel of {size.tall} × {size.wide} "
+            f"weights {reads}. It stops at {places}, and each gives one number of the feature map."
         )
 
 
@@ -162,41 +188,21 @@ def read_convolution(image: Any, conv: Any, picture: Any) -> Convolution:
     pixels = _check_image(image, conv)
     weight = conv.weight.detach().to("cpu", torch.float32)
     bias = None if conv.bias is None else conv.bias.detach().to("cpu", torch.float32)
-    top, bottom, left, right = _padding(conv)
-    tall, wide = (
-        spread * (size - 1) + 1
-        for spread, size in zip(conv.dilation, conv.kernel_size, strict=True)
-    )
-    padded = pixels.shape[1] + top + bottom, pixels.shape[2] + left + right
-    if padded[0] < tall or padded[1] < wide:
-        raise ValueError(
-            f"image is too small: with its padding it has {padded[0]} × {padded[1]} pixels, and "
-            f"the kernel spans {tall} × {wide}."
-        )
     maps = F.conv2d(
         pixels, weight, bias, conv.stride, conv.padding, conv.dilation, conv.groups
     ).numpy()
     if not np.isfinite(maps).all():
         raise ValueError("the feature maps hold NaN or infinity: look at the weights.")
     values = pixels.numpy()
-    geometry = Geometry(
-        weight.shape[1],
-        *values.shape[1:],
-        *conv.kernel_size,
-        *conv.stride,
-        *conv.dilation,
-        *(top, bottom, left, right),
-        *maps.shape[1:],
-    )
     return Convolution(
-        values,
-        weight.numpy(),
-        None if bias is None else bias.numpy(),
-        maps,
-        conv.groups,
-        geometry,
-        _photo(values, conv, picture),
-        scale_of(values),
+        image=values,
+        weight=weight.numpy(),
+        bias=None if bias is None else bias.numpy(),
+        maps=maps,
+        groups=conv.groups,
+        geometry=_geometry(conv, values, maps),
+        photo=_photo(values, conv, picture),
+        limits=scale_of(values),
     )
 
 
@@ -242,7 +248,45 @@ def _check_image(image: Any, conv: nn.Conv2d) -> Tensor:
     pixels = image.detach().to("cpu", torch.float32)
     if not pixels.isfinite().all():
         raise ValueError("image holds NaN or infinity: look at where it comes from.")
+    top, bottom, left, right = _padding(conv)
+    tall, wide = _window(conv)
+    down, across = pixels.shape[1] + top + bottom, pixels.shape[2] + left + right
+    if down < tall or across < wide:
+        raise ValueError(
+            f"image is too small: with its padding it has {down} × {across} pixels, and the "
+            f"kernel spans {tall} × {wide}."
+        )
     return pixels
+
+
+def _geometry(conv: nn.Conv2d, values: Floats, maps: Floats) -> Geometry:
+    top, bottom, left, right = _padding(conv)
+    return Geometry(
+        channels=conv.in_channels // conv.groups,
+        height=values.shape[1],
+        width=values.shape[2],
+        tall=conv.kernel_size[0],
+        wide=conv.kernel_size[1],
+        step_down=conv.stride[0],
+        step_across=conv.stride[1],
+        spread_down=conv.dilation[0],
+        spread_across=conv.dilation[1],
+        top=top,
+        bottom=bottom,
+        left=left,
+        right=right,
+        rows=maps.shape[1],
+        columns=maps.shape[2],
+    )
+
+
+def _window(conv: nn.Conv2d) -> Place:
+    """Height and width of what a kernel spans."""
+    tall, wide = (
+        spread * (size - 1) + 1
+        for spread, size in zip(conv.dilation, conv.kernel_size, strict=True)
+    )
+    return tall, wide
 
 
 def _padding(conv: nn.Conv2d) -> tuple[int, int, int, int]:
@@ -305,92 +349,105 @@ def draw_kernel(conv: Convolution, kernel: Kernel, place: Place, plane: int) -> 
         place: Row and column of the map.
         plane: The input channel that is shown; -1 for the three as colours.
     """
-    figure = new_figure(10.4, 4.1)
-    figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02)  # type: ignore[union-attr]
+    figure = new_figure(10.6, 4.0)
+    figure.set_layout_engine("constrained", w_pad=0.07, h_pad=0.05)
     panels = figure.subplot_mosaic("PPABMM\nPPCTMM")
-    patch = kernel.patch(conv.geometry, place)
-    products = patch * kernel.weight
-    some = products.sum(axis=0) if plane < 0 else products[plane]
-    _draw_picture(panels["P"], conv, kernel, place, plane)
-    _draw_patch(panels["A"], conv, patch, place, plane)
-    _draw_weights(panels["B"], kernel, plane)
-    _draw_values(panels["C"], some, np.abs(some).max())
-    panels["C"].set_title("= products", fontsize=SMALL, loc="left")
-    _draw_sum(panels["T"], products, kernel, place, plane)
-    _draw_values(panels["M"], kernel.map, np.abs(kernel.map).max())
-    row, column = place
-    panels["M"].add_patch(_frame(column - 1, row - 1, 2, 2))
-    panels["M"].set_title("feature map", fontsize=NORMAL, loc="left")
     for ax in panels.values():
         ax.set(xticks=[], yticks=[])
+    products = kernel.patch(conv.geometry, place) * kernel.weight
+    shown = products.sum(axis=0) if plane < 0 else products[plane]
+    _draw_picture(panels["P"], conv, kernel, place, plane)
+    _draw_patch(panels["A"], conv, kernel, place, plane)
+    _draw_weights(panels["B"], kernel, plane)
+    _draw_signed(panels["C"], "= products", shown, kernel.reaches(conv.geometry)[plane + 1])
+    _write_sum(panels["T"], products, kernel, place, plane)
+    _draw_signed(panels["M"], "feature map", kernel.map, float(np.abs(kernel.map).max()))
+    panels["M"].add_patch(_frame(place[1] - 1, place[0] - 1, 2, 2))
     return figure
 
 
-def _draw_picture(
-    ax: Axes, conv: Convolution, kernel: Kernel, place: Place, plane: int
-) -> None:
-    geometry = conv.geometry
-    low, high, signed = conv.limits
-    colours = SIGNED_MAP if signed else PLAIN_MAP
-    shown = conv.photo if plane < 0 else kernel.planes[plane]
-    ax.imshow(shown, cmap=colours, vmin=low, vmax=high, interpolation="nearest")  # type: ignore[arg-type]
-    (y, x), (tall, wide) = geometry.corner(place), geometry.window
+def _draw_picture(ax: Axes, conv: Convolution, kernel: Kernel, place: Place, plane: int) -> None:
+    size = conv.geometry
+    _draw_pixels(ax, conv, kernel.planes, conv.photo, plane)
+    (y, x), (tall, wide) = size.corner(place), size.window
     ax.add_patch(_frame(x - 0.5, y - 0.5, wide, tall))
     ax.set(
-        xlim=(-0.5 - geometry.left, geometry.width + geometry.right - 0.5),
-        ylim=(geometry.height + geometry.bottom - 0.5, -0.5 - geometry.top),
-        facecolor="0.85",
+        xlim=(-0.5 - size.left, size.width + size.right - 0.5),
+        ylim=(size.height + size.bottom - 0.5, -0.5 - size.top),
+        facecolor=PADDING,
     )
-    ax.set_title(
-        "picture" if plane < 0 else f"input channel {plane}", fontsize=NORMAL, loc="left"
-    )
+    _head(ax, "picture" if plane < 0 else f"input channel {plane}")
 
 
-def _draw_patch(ax: Axes, conv: Convolution, patch: Floats, place: Place, plane: int) -> None:
-    ax.set_title("patch", fontsize=SMALL, loc="left")
-    if plane >= 0:
-        low, high, signed = conv.limits
-        ax.imshow(patch[plane], cmap=SIGNED_MAP if signed else PLAIN_MAP, vmin=low, vmax=high)
-        return
-    assert conv.photo is not None
-    geometry = conv.geometry
-    around = (geometry.top, geometry.bottom), (geometry.left, geometry.right), (0, 0)
-    padded = np.pad(conv.photo, around, constant_values=217)
-    y, x = place[0] * geometry.step_down, place[1] * geometry.step_across
-    tall, wide = geometry.window
-    window = padded[y : y + tall, x : x + wide]
-    ax.imshow(window[:: geometry.spread_down, :: geometry.spread_across])
+def _draw_patch(ax: Axes, conv: Convolution, kernel: Kernel, place: Place, plane: int) -> None:
+    size = conv.geometry
+    (y, x), (tall, wide) = size.corner(place), size.window
+    down = np.arange(y, y + tall, size.spread_down)
+    across = np.arange(x, x + wide, size.spread_across)
+    rows, columns = down.clip(0, size.height - 1), across.clip(0, size.width - 1)
+    photo = None if conv.photo is None else conv.photo[rows][:, columns]
+    _draw_pixels(ax, conv, kernel.patch(size, place), photo, plane)
+    outside = (rows != down)[:, None] | (columns != across)
+    ax.imshow(np.where(outside, float(PADDING), np.nan), cmap="gray", vmin=0, vmax=1)
+    _head(ax, "patch")
+
+
+def _draw_pixels(
+    ax: Axes,
+    conv: Convolution,
+    planes: Floats,
+    photo: NDArray[np.uint8] | None,
+    plane: int,
+) -> None:
+    """The colours, or one channel on the scale of all."""
+    low, high, signed = conv.limits
+    colours = SIGNED_MAP if signed else PLAIN_MAP
+    if plane < 0 and photo is not None:
+        ax.imshow(photo, interpolation="nearest")
+    else:
+        ax.imshow(planes[plane], cmap=colours, vmin=low, vmax=high, interpolation="nearest")
 
 
 def _draw_weights(ax: Axes, kernel: Kernel, plane: int) -> None:
-    ax.set_title("× kernel", fontsize=SMALL, loc="left")
     reach = float(np.abs(kernel.weight).max()) or 1.0
     if plane >= 0:
-        _draw_values(ax, kernel.weight[plane], reach)
+        _draw_signed(ax, "× kernel", kernel.weight[plane], reach)
     else:
-        ax.imshow(0.5 + 0.5 * kernel.weight.transpose(1, 2, 0) / reach)
+        ax.imshow(0.5 + 0.5 * kernel.weight.transpose(1, 2, 0) / reach, interpolation="nearest")
+        _head(ax, "× kernel (grey: 0)")
 
 
-def _draw_values(ax: Axes, values: Floats, reach: float) -> None:
-    ax.imshow(values, cmap=SIGNED_MAP, vmin=-(reach or 1), vmax=reach or 1, interpolation="nearest")
+def _draw_signed(ax: Axes, title: str, values: Floats, reach: float) -> None:
+    reach = reach or 1.0
+    ax.imshow(values, cmap=SIGNED_MAP, vmin=-reach, vmax=reach, interpolation="nearest")
+    _head(ax, title)
 
 
-def _draw_sum(ax: Axes, products: Floats, kernel: Kernel, place: Place, plane: int) -> None:
+def _write_sum(ax: Axes, products: Floats, kernel: Kernel, place: Place, plane: int) -> None:
     ax.axis("off")
-    lines = []
-    if plane >= 0 and len(products) > 1:
-        here = products[plane].sum()
-        lines += [f"{here:.3f}  these {products[plane].size} products"]
-        lines += [f"{products.sum() - here:+.3f}  the other channels'"]
-    else:
-        lines += [f"{products.sum():.3f}  all {products.size} products"]
+    shown = products if plane < 0 else products[plane]
+    here, others = float(shown.sum()), len(products) - 1
+    lines = [f"{_text(here)}  {shown.size} products"]
+    if plane >= 0 and others:
+        rest = _text(float(products.sum()) - here, sign=True)
+        lines.append(f"{rest}  {others} other channels")
     if kernel.bias is not None:
-        lines += [f"{kernel.bias:+.3f}  bias"]
-    row, column = place
-    ax.text(0, 0.95, "added up:\n" + "\n".join(lines), va="top", fontsize=SMALL)
-    total = float(kernel.map[place])
-    ax.text(0, 0.35, f"= {total:.3f}", va="top", fontsize=16)
-    ax.text(0, 0.12, f"→ row {row}, column {column}", va="top", fontsize=SMALL)
+        lines.append(f"{_text(kernel.bias, sign=True)}  bias")
+    _head(ax, "added up")
+    ax.text(0, 0.97, "\n".join(lines), va="top", fontsize=SMALL)
+    ax.text(0, 0.45, f"= {_text(float(kernel.map[place]))}", va="top", fontsize=16)
+    ax.text(0, 0.2, "→ row {}, column {}".format(*place), va="top", fontsize=SMALL)
+
+
+def _head(ax: Axes, title: str) -> None:
+    ax.set_title(title, loc="left", fontsize=NORMAL)
+
+
+def _text(value: float, *, sign: bool = False) -> str:
+    """As the page writes it."""
+    digits = f"{abs(value):.{1 if abs(value) >= 100 else 3}f}"
+    minus = value < 0 and float(digits) != 0
+    return ("−" if minus else "+" if sign else "") + digits
 
 
 def _frame(x: float, y: float, width: float, height: float) -> Rectangle:
