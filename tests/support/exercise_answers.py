@@ -47,6 +47,24 @@ def task(name: str) -> Callable[[Callable[[], Answers]], Callable[[], Answers]]:
     return lambda make: TASKS.setdefault(name, make)
 
 
+def handed_on(ready: Callable[..., Any]) -> list[Callable[..., Any]]:
+    """A function that is not the learner's own, in several guises."""
+
+    def inside(*given: Any) -> Any:
+        return ready(*given)
+
+    def deeper(*given: Any) -> Any:
+        return next(inside(*each) for each in [given])
+
+    class Holder:
+        def method(self, *given: Any) -> Any:
+            return deeper(*given)
+
+    renamed = [lambda *given, function=ready: function(*given)]
+    decorated = torch.no_grad()(inside)
+    return [ready, partial(ready), inside, *renamed, decorated, deeper, Holder().method]
+
+
 def answers_to(name: str) -> Answers:
     """The answers to one exercise or quiz question."""
     if name in TASKS:
@@ -59,17 +77,17 @@ def answers_to(name: str) -> Answers:
 
 @task("00.swap")
 def swap() -> Answers:
-    penguin = partial(vh.draw_scene, "penguin")
-    desert = penguin("desert", seed=7)
-    small, hard = penguin("desert", seed=7, size=64), penguin("desert", seed=7, hard=True)
+    fish = partial(vh.draw_scene, "fish")
+    forest = fish("forest", seed=5)
+    small, hard = fish("forest", seed=5, size=64), fish("forest", seed=5, hard=True)
     return Answers(
-        right=[desert],
+        right=[forest],
         wrong={
-            "background": [penguin("snow", seed=7)],
-            "another": [penguin("desert", seed=8), small, hard],
-            "object": [vh.draw_scene(other, "snow", seed=7) for other in ("cactus", None)],
+            "background": [fish("reef", seed=5)],
+            "another": [fish("forest", seed=8), small, hard],
+            "object": [vh.draw_scene(other, "forest", seed=5) for other in ("cactus", None)],
         },
-        kind=["penguin", desert.image, vh.scenes.draw_two("penguin", "cat", "desert", seed=7)],
+        kind=["fish", forest.image, vh.scenes.draw_two("fish", "cat", "forest", seed=5)],
     )
 
 
@@ -96,15 +114,34 @@ def share() -> Answers:
 def prediction() -> Answers:
     index = vh.CLASSES.index("rocket")
     return Answers(
-        right=["rocket", " Rocket ", "rocket (96%)", "rocket (100 %)"],  # as `answer_of` says it
+        right=["rocket", " Rocket ", "rocket 96%", "rocket (100 %)"],  # with what the lesson shows
         wrong={
-            "truth": ["cat", "cat (96%)"],
+            "truth": ["cat", "cat 96%"],
             "background": ["space"],
             "index": [index, torch.tensor(index)],
             "other": ["penguin"],
             "unknown": ["dog", "rocket (96%"],
         },
         kind=[torch.zeros(1, 10), ["rocket"], object()],
+    )
+
+
+@task("00.open")
+def changes_its_mind() -> Answers:
+    scene = load_scenes()["car_on_desert_0"]
+    wheels = scene.parts == vh.scenes.PARTS.index("wheel")
+    left, top = wheels.clone(), torch.zeros(128, 128)
+    left[:, 64:], top[:12] = False, 1
+    painting = vh.paint_over(scene.image, vh.load_model("resnet18"), mask=wheels)
+    return Answers(
+        right=[wheels, wheels.float(), wheels.numpy(), painting],
+        wrong={
+            "shape": [wheels[None], wheels[:64], wheels.flatten()],
+            "nothing": [wheels & False],
+            "much": [scene.mask > 0.5, ~wheels],
+            "same": [left, top],
+        },
+        kind=["wheels", scene, scene.mask, torch.full((128, 128), 255), object()],
     )
 
 
@@ -418,7 +455,7 @@ def library_cam(model: nn.Module, layer: str, image: Tensor, target: int) -> Ten
 
 def leaves_gradients(model: nn.Module, layer: str, image: Tensor, target: int) -> Tensor:
     model(image)[:, target].sum().backward()
-    return library_cam(model, layer, image, target)
+    return cam()(model, layer, image, target)
 
 
 def grad_cam(*given: Any) -> Tensor:
@@ -434,7 +471,7 @@ def mend_cam() -> Answers:
         return (maps.relu() - maps.relu().min()) / maps.relu().max()
 
     return Answers(
-        right=[cam(), lambda *given: cam()(*given)[0].double(), library_cam],
+        right=[cam(), lambda *given: cam()(*given)[0].double()],
         wrong={
             "predicted": [cam(largest, places, torch.abs), cam(largest)],
             "axis": [cam(weigh=places, end=torch.abs), cam(weigh=places)],
@@ -448,7 +485,7 @@ def mend_cam() -> Answers:
             "other": [cam(likely), cam(end=lambda maps: maps * NAN)],
         },
         kind=["careful_cam", torch.zeros(7, 7), Net, nn.ReLU()],
-        not_own=[vh.class_maps, grad_cam],
+        not_own=[vh.class_maps, *handed_on(grad_cam), *handed_on(library_cam)],
     )
 
 
@@ -592,7 +629,6 @@ def mend_guided() -> Answers:
             by_hooks(),
             by_hooks(rule=lambda before, behind, out: behind.clamp(min=0) * (out > 0)),
             by_hooks(end=lambda found: found[None].double(), change=nn.Module.eval),
-            *(by_captum, by_course),
         ],
         wrong={
             "predicted": [
@@ -616,7 +652,7 @@ def mend_guided() -> Answers:
             "other": [by_hooks(likely), *(by_hooks(end=end) for end in wrong_ends)],
         },
         kind=["careful_guided", torch.zeros(3, 128, 128), Net, nn.ReLU()],
-        not_own=[guided, vh.attribution.guided_gradient, *methods],
+        not_own=[guided, vh.attribution.guided_gradient, *methods, by_captum, by_course],
     )
 
 

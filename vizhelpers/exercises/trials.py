@@ -4,11 +4,12 @@ The function gets copies of the pictures, and the model is put back as it was. A
 returns is compared with the right one and with those of the usual mistakes.
 """
 
-from collections.abc import Callable, Iterable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, fields
-from functools import cache
+from functools import cache, partial
 from traceback import extract_tb
+from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 from vizhelpers.exercises.authoring import Outcome, WrongKindError, right, wrong
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
     from vizhelpers.scenes import SceneBatch
 
 # Whose functions are not the learner's own; "builtins" are Python's.
-LIBRARIES = {"vizhelpers", "captum", "pytorch_grad_cam", "flashtorch", "torch", "builtins"}
+SOLUTIONS = {"captum", "pytorch_grad_cam", "flashtorch"}  # what is in them does an exercise
+LIBRARIES = {*SOLUTIONS, "vizhelpers", "torch", "builtins"}
 PAIR = 6  # the scene with two objects that a function with a target is tried on
 
 
@@ -40,24 +42,93 @@ class Trial:
     left: dict[str, int]
 
 
-def own_function(answer: object, *, ready: str = "") -> Callable[..., object]:
-    """The answer, if it is a function that the learner wrote.
+def own_function(answer: object, *, ready: str | Iterable[str] = ()) -> Callable[..., object]:
+    """The answer, if it is a function whose steps the learner wrote.
+
+    A function that hands the work on is refused as well: a lambda, a `functools.partial`, a
+    decorated one, one that calls a ready one by whatever name or through another function.
 
     Args:
         answer: Whatever was handed in.
-        ready: Name of a right function that the lesson itself has shown.
+        ready: Names of functions that do the whole exercise: those that the lesson itself has
+            shown, and this package's, such as `("grad_cam", "class_maps")`.
 
     Raises:
-        WrongKindError: It is no function, or a library's, or the lesson's own.
+        WrongKindError: It is no function, or a library's or the lesson's own, or one that calls
+            such a one.
     """
     from torch import nn
 
     if not callable(answer) or isinstance(answer, type | nn.Module):
         raise WrongKindError("function")
-    package = str(getattr(answer, "__module__", None) or "builtins").partition(".")[0]
-    if package in LIBRARIES or (ready and getattr(answer, "__name__", "") == ready):
+    names = {ready} if isinstance(ready, str) else set(ready)
+    function = _unwrapped(answer)
+    if _package(function) in LIBRARIES or getattr(function, "__name__", "") in names:
         raise WrongKindError("own_function")
+    used = _ready_made(function, names, set())
+    if used:
+        raise WrongKindError("own_steps", name=used)
     return answer
+
+
+def _unwrapped(function: Any) -> Any:
+    """The function inside a method, a `functools.partial` or a decorated one."""
+    while True:
+        if isinstance(function, partial):
+            function = function.func
+        elif isinstance(function, MethodType):
+            function = function.__func__
+        elif isinstance(function, FunctionType) and "__wrapped__" in vars(function):
+            function = vars(function)["__wrapped__"]
+        else:
+            return function
+
+
+def _package(thing: Any) -> str:
+    """The package that a function, class or module is from; of another object, its type's."""
+    if isinstance(thing, ModuleType):
+        return thing.__name__.partition(".")[0]
+    has_home = isinstance(thing, type | FunctionType | BuiltinFunctionType)
+    home = thing if has_home else type(thing)
+    return str(getattr(home, "__module__", None) or "builtins").partition(".")[0]
+
+
+def _ready_made(function: Any, names: set[str], seen: set[int]) -> str:
+    """What a function uses, itself or through the learner's others, that does the exercise."""
+    if not isinstance(function, FunctionType):
+        return ""
+    seen.add(id(function))
+    for name in _names_in(function.__code__):
+        if name in names or name.partition(".")[0] in SOLUTIONS:
+            return name
+    for part in map(_unwrapped, _within_reach(function)):
+        called = str(getattr(part, "__name__", type(part).__name__))
+        if called in names or _package(part) in SOLUTIONS:
+            return called
+        if id(part) not in seen and _package(part) == _package(function):
+            deeper = _ready_made(part, names, seen)
+            if deeper:
+                return deeper
+    return ""
+
+
+def _names_in(code: CodeType) -> Iterator[str]:
+    """The global names, attributes and imports in a function, and in the functions in it."""
+    yield from code.co_names
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _names_in(constant)
+
+
+def _within_reach(function: FunctionType) -> Iterator[Any]:
+    """What a function can use without being handed it: globals, defaults, what it encloses."""
+    outside = function.__globals__
+    yield from (outside[name] for name in _names_in(function.__code__) if name in outside)
+    yield from function.__defaults__ or ()
+    yield from (function.__kwdefaults__ or {}).values()
+    for cell in function.__closure__ or ():
+        with suppress(ValueError):  # nothing is in it yet
+            yield cell.cell_contents
 
 
 def try_out(

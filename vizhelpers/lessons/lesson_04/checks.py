@@ -107,7 +107,7 @@ def mend(answer: object) -> Outcome:
 
     It is tried on AlexNet, for a class that is not the predicted one.
     """
-    function = own_function(answer, ready="grad_cam")
+    function = own_function(answer, ready=("grad_cam", "class_maps"))
     model, image, target = two_objects()
     trial = try_out(function, model, LAYER, image, target, model=model)
     (_, expected), *mistakes = _variants()
