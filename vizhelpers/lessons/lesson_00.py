@@ -2,7 +2,7 @@
 
 import re
 from contextlib import suppress
-from functools import cache
+from typing import TYPE_CHECKING
 
 import vizhelpers as vh
 from vizhelpers.exercises.authoring import (
@@ -12,20 +12,45 @@ from vizhelpers.exercises.authoring import (
     expect,
     nearest_mistake,
     number,
+    prediction,
     right,
+    tensor,
     wrong,
 )
 from vizhelpers.exercises.trials import shipped_scene
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 SCENE = "cat_on_space_0"  # the shipped picture that two exercises ask about
 TRUTH, BACKGROUND = "cat", "space"
+TO_PAINT, OBJECT, MOST = "car_on_desert_0", "car", 0.1  # a share of the picture
+GREY = 0.5  # what `paint_over` paints with
+
+
+@prediction("00.p1")
+def elsewhere(found: str) -> str:
+    """What does the shortcut twin say to a penguin in the desert?"""
+    return {"penguin": "a", "cactus": "b"}.get(found, "c")
+
+
+@prediction("00.p2")
+def without_eyes(found: int) -> str:
+    """How many of 20 cats does the fair twin still know without their eyes?"""
+    return "a" if found >= 15 else "b" if found > 5 else "c"
+
+
+@prediction("00.p3")
+def not_normalised(found: int) -> str:
+    """In how many of 200 scenes is the fair twin right, if nobody normalises them?"""
+    return "a" if found >= 190 else "b"
 
 
 @exercise("00.swap")
 def swap(answer: object) -> Outcome:
-    """Draw the penguin of seed 7 on the desert."""
+    """Draw the fish of seed 5 in the forest."""
     scene = expect(answer, "scene", vh.scenes.Scene)
-    wanted, at_home = (vh.draw_scene("penguin", place, seed=7) for place in ("desert", "snow"))
+    wanted, at_home = (vh.draw_scene("fish", place, seed=5) for place in ("forest", "reef"))
     if scene.object != wanted.object:
         return wrong("object", found=scene.object or "nothing")
     if scene.background != wanted.background:
@@ -51,21 +76,55 @@ def share(answer: object) -> Outcome:
 
 
 @exercise("00.prediction")
-def prediction(answer: object) -> Outcome:
+def named(answer: object) -> Outcome:
     """Which class does the shortcut ResNet18 see in the cat on the space background?"""
     with suppress(WrongKindError):
         number(answer)
         return wrong("index")
     name = expect(answer, "text", str).strip().lower()
-    name = re.sub(r"\s*\(\d+ ?%\)$", "", name)  # the lesson shows it as "cat (96%)"
-    if name == _predicted():
+    name = re.sub(r"\s*(\d+ ?%|\(\d+ ?%\))$", "", name)  # the lesson shows it as "cat 96%"
+    if name == _said_by("shortcut", shipped_scene(SCENE).images[0])[0]:
         return right(said=name, truth=TRUTH, background=BACKGROUND)
     mistakes = {TRUTH: "truth", BACKGROUND: "background"}
     key = mistakes.get(name, "other" if name in vh.CLASSES else "unknown")
     return wrong(key, truth=TRUTH, classes=", ".join(vh.CLASSES))
 
 
-@cache
-def _predicted() -> str:
-    image = vh.normalize(shipped_scene(SCENE).images)
-    return vh.CLASSES[vh.load_model("resnet18", twin="shortcut")(image).argmax()]
+@exercise("00.open")
+def changes_its_mind(answer: object) -> Outcome:
+    """Paint a little of a car grey, so that the fair twin says something else."""
+    painted = _painted(answer)
+    image = shipped_scene(TO_PAINT).images[0]
+    if painted.shape != image.shape[1:]:
+        return wrong("shape", found=list(painted.shape), expected=list(image.shape[1:]))
+    share = painted.float().mean().item()
+    if not share:
+        return wrong("nothing")
+    if share > MOST:
+        return wrong("much", share=_percent(share))
+    _, before = _said_by("fair", image)
+    said, sure = _said_by("fair", image.masked_fill(painted, GREY))
+    if said == OBJECT:
+        return wrong("same", sure=sure, share=_percent(share))
+    return right(said=said, sure=sure, share=_percent(share), before=before)
+
+
+def _painted(answer: object) -> "Tensor":
+    """Where the answer is painted: a mask of zeros and ones, or what `paint_over` returns."""
+    from vizhelpers.widgets.paint_over import PaintOver
+
+    mask = tensor(answer.mask if isinstance(answer, PaintOver) else answer)
+    if not ((mask == 0) | (mask == 1)).all():
+        raise WrongKindError("mask")
+    return mask.bool()
+
+
+def _said_by(twin: str, image: "Tensor") -> tuple[str, str]:
+    """The class that a twin finds most likely, and how likely."""
+    model = vh.load_model("resnet18", twin=twin)
+    probabilities = model(vh.normalize(image)[None])[0].softmax(0)
+    return vh.CLASSES[probabilities.argmax()], _percent(probabilities.max().item())
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
