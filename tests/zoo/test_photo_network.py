@@ -145,5 +145,3 @@ def test_what_does_not_work_says_so(network):
     image = torch.zeros(1, 3, 64, 64)
     with pytest.raises(ValueError, match="FullGrad needs"):
         vh.class_maps(network, image, 285, method="FullGrad")
-    with pytest.warns(UserWarning, match="ReLU6"):
-        vh.saliency_maps(network, image, 285, method="GuidedBackprop")

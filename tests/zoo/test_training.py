@@ -99,6 +99,13 @@ def test_an_unknown_network_is_refused_before_anything_is_drawn(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_folder_that_takes_no_files_is_said_before_anything_is_drawn(tmp_path, monkeypatch):
+    monkeypatch.setattr("vizhelpers.zoo.training.render_arrays", None)  # would fail otherwise
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match="file"):
+        train_all(tmp_path / "file", quick=True)
+
+
 def test_a_quick_run_never_replaces_the_shipped_weights():
     before = {path: path.stat().st_mtime_ns for path in WEIGHTS.iterdir()}
     with pytest.raises(ValueError, match="would replace the trained networks"):

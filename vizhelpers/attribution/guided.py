@@ -1,4 +1,4 @@
-"""Guided backpropagation for any ReLU: modules, `F.relu`, in place, shared."""
+"""Guided backpropagation for any ReLU: modules, `F.relu`, in place, shared, ReLU6."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _PLAIN = {
     *("UnsafeView", "Unsqueeze", "UpsampleBicubic2D", "UpsampleBilinear2D", "UpsampleNearest2D"),
     "View",
 }
-_IN_OTHER_WORDS = {"Hardtanh": "Hardtanh (ReLU6)", "CopySlices": "a change in place of a view"}
+_IN_OTHER_WORDS = {"CopySlices": "a change in place of a view"}
 
 
 class NothingToGuideWarning(UserWarning):
@@ -42,9 +42,9 @@ def guided_gradient(scores: Tensor, images: Tensor) -> Tensor:
 
     From Springenberg et al. 2015, "Striving for Simplicity: The All Convolutional Net",
     arXiv:1412.6806. The ReLUs are found on autograd's own records of the pass and not among the
-    modules: so `F.relu`, a ReLU that is used twice and one that works in place are all guided,
-    and no hook is put on the model. Where a network has nothing but `nn.ReLU` modules this is
-    captum's `GuidedBackprop`.
+    modules: so `F.relu`, ReLU6, a ReLU that is used twice and one that works in place are all
+    guided, and no hook is put on the model. Where a network has nothing but `nn.ReLU` modules
+    this is captum's `GuidedBackprop`.
 
     Args:
         scores: `[N]`, or one number, computed from `images` just before.
@@ -102,8 +102,10 @@ def _reached(first: Node | None, following: Callable[[Node], Iterable[Node | Non
 
 
 def _kind(node: Node) -> str:
-    """Such as `Relu` or `Mul`."""
+    """Such as `Relu` or `Mul`; ReLU6, to autograd a Hardtanh from 0, is a `Relu`."""
     name = node.name().removeprefix("torch::autograd::").partition("Backward")[0]
+    if name == "Hardtanh" and getattr(node, "_saved_min_val", None) == 0:
+        return "Relu"
     own = isinstance(node, torch.autograd.function.BackwardCFunction)
     return f"the function {name}" if own else name
 

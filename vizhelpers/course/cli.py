@@ -11,7 +11,7 @@ import os
 import sys
 from pathlib import Path
 
-from vizhelpers._utils.paths import IMAGES, NOTEBOOKS, ROOT, WEIGHTS
+from vizhelpers._utils.paths import DATA, NOTEBOOKS, ROOT, WEIGHTS
 from vizhelpers.course import bootstrap
 
 FIRST_LESSON = NOTEBOOKS / "00_start_here.ipynb"
@@ -39,8 +39,8 @@ def parser() -> argparse.ArgumentParser:
     train.add_argument("--device", default="auto", help="auto, cpu or cuda")
     train.add_argument("--quick", action="store_true", help="a few images, to see that it runs")
 
-    data = commands.add_parser("data", help="draw the shipped scenes again")
-    data.add_argument("--out", type=Path, default=IMAGES)
+    data = commands.add_parser("data", help="draw the shipped scenes, and cut the photos, again")
+    data.add_argument("--out", type=Path, default=DATA)
 
     sheet = commands.add_parser("scenes", help="write a contact sheet of all classes")
     sheet.add_argument("--out", type=Path, default=Path("scenes.png"))
@@ -74,8 +74,10 @@ def run(arguments: argparse.Namespace, extra: list[str]) -> int:
             raise SystemExit(f"python -m vizhelpers train: {error}") from None
     elif command == "data":
         from vizhelpers.scenes.files import write_shipped
+        from vizhelpers.zoo.photos import write_photos
 
-        write_shipped(arguments.out)
+        write_shipped(arguments.out / "images")
+        write_photos(arguments.out / "photos")
     elif command == "scenes":
         from vizhelpers.scenes.contact_sheets import write_contact_sheet
 

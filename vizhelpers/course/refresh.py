@@ -20,7 +20,7 @@ from nbformat import NotebookNode
 from nbval.kernel import CURRENT_ENV_KERNEL_NAME, NbvalKernelspecManager
 from tqdm import tqdm
 
-from vizhelpers._utils.paths import NOTEBOOKS, ROOT
+from vizhelpers._utils.paths import NOTEBOOKS, ROOT, written_beside
 
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 CELL_SECONDS = 300
@@ -102,10 +102,8 @@ def refresh(paths: Iterable[Path] | None = None, *, check: bool = False) -> list
             changed.append(path)
             bar.write(f"{'would change' if check else 'changed'}: {path}")
             if not check:
-                # Written beside and moved over it: a full disk leaves the old file whole.
-                draft = path.with_name(f"{path.name}.new")
-                draft.write_text(text, encoding="utf-8", newline="\n")
-                draft.replace(path)
+                with written_beside(path) as draft:
+                    draft.write_text(text, encoding="utf-8", newline="\n")
     return changed
 
 

@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from vizhelpers._utils.clear_errors import clear_errors
 from vizhelpers._utils.messages import ClearKeyError, did_you_mean
-from vizhelpers._utils.paths import IMAGES
+from vizhelpers._utils.paths import IMAGES, make_writable, written_beside
 
 from .canvas import PARTS, ByteArray
 from .compose import BACKGROUNDS, CLASSES, compose_scene, compose_two
@@ -176,12 +176,13 @@ def write_shipped(folder: str | Path = IMAGES) -> None:
         ("hard", _hard_names(), partial(_draw_single, _HARD_SEED, hard=True)),
         (_PAIRS, _pair_names(), _draw_pair),
     ):
-        (folder / name).mkdir(parents=True, exist_ok=True)
+        make_writable(folder / name)
         jobs += [(folder / name / stem, partial(draw, i, stem)) for i, stem in enumerate(names)]
     # None: tqdm itself finds out whether there is a terminal.
     for path, draw_files in tqdm(jobs, "drawing shipped scenes", unit="scene", disable=None):
         for ending, pixels in draw_files().items():
-            _png(ending, pixels).save(path.with_name(f"{path.name}{ending}.png"), optimize=True)
+            with written_beside(path.with_name(f"{path.name}{ending}.png")) as draft:
+                _png(ending, pixels).save(draft, optimize=True)
 
 
 def _grid_names() -> list[str]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from safetensors import safe_open
 
+from vizhelpers._utils.paths import written_beside
 from vizhelpers.scenes import CLASSES
 
 
@@ -29,8 +30,9 @@ def write_card(folder: Path) -> None:
     card = {"made_by": "python -m vizhelpers train", "networks": networks}
     text = json.dumps(card, indent=1, sort_keys=True)
     # The bytes are the same on Windows, where "\n" would else become two characters.
-    (folder / "model_card.json").write_text(text + "\n", encoding="utf-8", newline="\n")
-    (folder / "model_card.md").write_text(_card_text(networks), encoding="utf-8", newline="\n")
+    for name, content in {"json": text + "\n", "md": _card_text(networks)}.items():
+        with written_beside(folder / f"model_card.{name}") as draft:
+            draft.write_text(content, encoding="utf-8", newline="\n")
 
 
 _CARD_HEAD = """\

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from vizhelpers._utils.clear_errors import clear_errors
 from vizhelpers._utils.messages import ClearKeyError, did_you_mean
-from vizhelpers._utils.paths import DATA
+from vizhelpers._utils.paths import DATA, make_writable, written_beside
 from vizhelpers.images import load_image
 
 PHOTOS = DATA / "photos"
@@ -157,11 +157,12 @@ def load_photos(*names: str) -> PhotoBatch:
 @clear_errors
 def write_photos(folder: str | Path = PHOTOS) -> None:
     """Cut the photos out of the packages' files again, and write those that may be shipped."""
-    Path(folder).mkdir(parents=True, exist_ok=True)
+    make_writable(Path(folder))
     for name, photo in _PHOTOS.items():
         if photo.shipped:
             pixels = (_cut(photo) * 255).round().byte().permute(1, 2, 0)
-            Image.fromarray(pixels.numpy()).save(Path(folder, f"{name}.png"), optimize=True)
+            with written_beside(Path(folder, f"{name}.png")) as draft:
+                Image.fromarray(pixels.numpy()).save(draft, optimize=True)
 
 
 def _load(name: str) -> Tensor:

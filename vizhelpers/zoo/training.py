@@ -21,7 +21,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from vizhelpers._utils.paths import WEIGHTS
+from vizhelpers._utils.paths import WEIGHTS, make_writable, written_beside
 from vizhelpers.images import normalize
 from vizhelpers.scenes import CLASSES
 from vizhelpers.scenes.render import Recipe as SceneRecipe
@@ -267,13 +267,13 @@ def save_network(model: nn.Module, recipe: Recipe, results: dict[str, Any], path
         "versions": {"python": platform.python_version()}
         | {package: version(package) for package in ("torch", "torchvision", "numpy", "pillow")},
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
     state = {
         name: value.half() if value.is_floating_point() else value
         for name, value in model.state_dict().items()
     }
     # One entry only: safetensors writes several in an order that differs from run to run.
-    save_file(state, path, {"vizhelpers": json.dumps(facts, sort_keys=True)})
+    with written_beside(path) as draft:
+        save_file(state, draft, {"vizhelpers": json.dumps(facts, sort_keys=True)})
 
 
 def train_all(
@@ -293,6 +293,7 @@ def train_all(
 
     Raises:
         ValueError: If a name in `only` is not a recipe, or a quick run would replace real weights.
+        OSError: If nothing can be written to `out`; said before the training.
     """
     if unknown := sorted(set(only or ()) - set(RECIPES)):
         raise ValueError(f"No network is called {unknown[0]!r}. There are: {', '.join(RECIPES)}.")
@@ -305,6 +306,7 @@ def train_all(
         recipes = [replace(recipe, epochs=1, images=20) for recipe in recipes]
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
+    make_writable(Path(out))
     with _one_thread():
         sets = {
             kind: render_arrays(SceneRecipe(20 if quick else 1000, EVALUATION_SEED, **options))
