@@ -266,7 +266,7 @@ function canvases(size) {
 function controls(data) {
   const planes = make("select", "", KEYS);
   const coloured = data.photo.length > 0;
-  if (coloured) planes.append(new Option("all three, as colours", -1));
+  if (coloured) planes.append(new Option("all, as colours", -1));
   for (let c = 0; c < data.size.channels; c++) {
     planes.append(new Option(coloured ? `${c}: ${COLOURS[c]}` : `${c}`, c));
   }

@@ -173,9 +173,12 @@ class Convolution:
         if size.channels == 1:
             reads = "for its input channel"
         places = f"{size.rows} × {size.columns} places"
+        around = size.top + size.bottom + size.left + size.right
+        padding = " What is hatched is padding: it counts as zero." if around else ""
         return (
             f"Output channel {channel} of {len(self.maps)}: a kernel of {size.tall} × {size.wide} "
             f"weights {reads}. It stops at {places}, and each gives one number of the feature map."
+            f"{padding}"
         )
 
 
