@@ -16,7 +16,7 @@ from vizhelpers.state import preserve_state
 
 FEW = 10  # so many classes are all shown
 FIRST, LATER = 5, 3  # of more: the strongest of the start, and so many that come up later
-TOP_COLOUR, COLOUR = "#e65100", "#90a4ae"
+TOP_COLOUR, COLOUR, TRACK_COLOUR = "#e65100", "#90a4ae", "#eeeeee"
 
 
 @dataclass(frozen=True)
@@ -143,17 +143,19 @@ def _draw_bars(ax: Any, table: dict[str, Any], k: int, *, labels: bool) -> None:
     rows = table["rows"]
     for place, row in enumerate(rows):
         now, top = row["now"][k], row["top"][k]
+        ax.barh(place, 1, color=TRACK_COLOUR, height=0.7)
         ax.barh(place, now, color=TOP_COLOUR if top else COLOUR, height=0.7)
         ax.plot([row["start"][k]] * 2, [place - 0.35, place + 0.35], color="black", lw=1)
         text = f" {percent(now)}{' ◀' if top else ''}"
-        ax.text(now, place, text, va="center", fontsize=9, weight="bold" if top else "normal")
+        ax.text(1.02, place, text, va="center", fontsize=9, weight="bold" if top else "normal")
     ax.set_yticks(range(len(rows)), [row["name"] for row in rows] if labels else [])
-    ax.set_xlim(0, 1.45)
+    ax.set_xlim(0, 1.5)
     ax.set_xticks([])
     ax.invert_yaxis()
-    ax.set_title(table["models"][k], fontsize=10)
-    ax.set_xlabel("thin line: before painting", fontsize=8)
-    ax.spines[["top", "right", "bottom"]].set_visible(False)
+    ax.set_title(table["models"][k], fontsize=10, loc="left")
+    ax.set_xlabel("◀ strongest; thin line: before painting", fontsize=8, loc="left")
+    ax.spines[:].set_visible(False)
+    ax.tick_params(length=0)
 
 
 def percent(share: float) -> str:

@@ -23,6 +23,13 @@ function bytesOf(view) {
   return new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
 }
 
+// Backbone sends nothing new until the kernel has answered, and then only the last state.
+function ask(model, state) {
+  for (const [name, value] of Object.entries(state)) model.set(name, value);
+  model.set("asked", model.get("asked") + 1);
+  model.save_changes();
+}
+
 // -- painting -----------------------------------------------------------------------------------
 
 // The mask of painted pixels, and how it has been before each stroke.
@@ -48,14 +55,13 @@ class Painting {
     this.read();
   }
 
-  // Backbone sends nothing new until the kernel has answered, and then only the last state.
   send() {
     this.sent = new DataView(this.mask.slice().buffer);
-    this.model.set("mask", this.sent);
-    this.model.save_changes();
+    ask(this.model, { mask: this.sent });
   }
 
   begin(place) {
+    if (this.stroke) return;
     this.before.push(this.mask.slice());
     this.stroke = true;
     this.at = place;
@@ -68,7 +74,10 @@ class Painting {
   }
 
   end() {
+    if (!this.stroke) return;
     this.stroke = false;
+    const before = this.before.at(-1);
+    if (this.mask.every((painted, pixel) => painted === before[pixel])) this.before.pop();
   }
 
   // Paint every pixel whose middle is under the brush somewhere on its way.
@@ -79,26 +88,33 @@ class Painting {
     const length = alongX * alongX + alongY * alongY;
     const first = value => Math.max(0, Math.floor(value - radius));
     const last = (value, size) => Math.min(size - 1, Math.ceil(value + radius));
-    for (let row = first(Math.min(y, fromY)); row <= last(Math.max(y, fromY), this.height); row++) {
-      for (let column = first(Math.min(x, fromX)); column <= last(Math.max(x, fromX), this.width); column++) {
-        const [right, down] = [column + 0.5 - fromX, row + 0.5 - fromY];
-        const share = length ? (right * alongX + down * alongY) / length : 0;
+    const [top, bottom] = [first(Math.min(y, fromY)), last(Math.max(y, fromY), this.height)];
+    const [left, right] = [first(Math.min(x, fromX)), last(Math.max(x, fromX), this.width)];
+    let isNew = false;
+    for (let row = top; row <= bottom; row++) {
+      for (let column = left; column <= right; column++) {
+        const pixel = row * this.width + column;
+        const [across, down] = [column + 0.5 - fromX, row + 0.5 - fromY];
+        const share = length ? (across * alongX + down * alongY) / length : 0;
         const part = Math.min(1, Math.max(0, share));
-        if (Math.hypot(right - part * alongX, down - part * alongY) <= radius) {
-          this.mask[row * this.width + column] = 1;
-        }
+        const distance = Math.hypot(across - part * alongX, down - part * alongY);
+        if (this.mask[pixel] || distance > radius) continue;
+        this.mask[pixel] = 1;
+        isNew = true;
       }
     }
-    this.send();
+    if (isNew) this.send();
   }
 
   undo() {
+    this.end();
     if (!this.before.length) return;
     this.mask = this.before.pop();
     this.send();
   }
 
   startAgain() {
+    this.end();
     if (!this.mask.includes(1)) return;
     this.before.push(this.mask);
     this.mask = new Uint8Array(this.mask.length);
@@ -122,13 +138,18 @@ class Painting {
   }
 }
 
-function changeBrush(model, steps) {
-  const [height, width] = model.get("size");
-  const longer = Math.max(height, width);
-  const step = Math.max(1, Math.round(longer / 64));
-  const brush = Math.min(longer, Math.max(1, model.get("brush") + steps * step));
-  model.set("brush", brush);
+function widestBrush(model) {
+  return Math.max(1, Math.floor(Math.max(...model.get("size")) / 2));
+}
+
+function setBrush(model, brush) {
+  model.set("brush", Math.min(widestBrush(model), Math.max(1, brush)));
   model.save_changes();
+}
+
+function changeBrush(model, steps) {
+  const step = Math.max(1, Math.round(widestBrush(model) / 32));
+  setBrush(model, model.get("brush") + steps * step);
 }
 
 // -- the parts of the page ----------------------------------------------------------------------
@@ -145,13 +166,12 @@ function paper(painting) {
   return { frame, canvas, cursor };
 }
 
-function controls(model, help) {
-  const [height, width] = model.get("size");
+function controls(model) {
   const fill = make("select");
   for (const name of Object.keys(model.get("fills"))) {
     fill.append(make("option", "", { value: name }, name));
   }
-  const limits = { type: "range", min: 1, max: Math.ceil(Math.max(height, width) / 2) };
+  const limits = { type: "range", min: 1, max: widestBrush(model) };
   const brush = make("input", "", limits);
   const undo = make("button", "jupyter-button", { type: "button" }, "Undo");
   const again = make("button", "jupyter-button", { type: "button" }, "Start again");
@@ -167,7 +187,7 @@ function controls(model, help) {
   for (const control of [fill, brush, undo, again]) {
     control.setAttribute("data-lm-suppress-shortcuts", "true");
   }
-  return { row, fill, brush, undo, again, help };
+  return { row, fill, brush, undo, again };
 }
 
 const percent = share => `${Math.round(100 * share)} %`;
@@ -185,10 +205,10 @@ function bar(now, start, top) {
 
 function drawTable({ models, rows }) {
   const head = make("tr", "", {}, make("td"));
-  for (const name of models) head.append(make("th", "", { scope: "col" }, name));
+  for (const name of models) head.append(make("th", "", { scope: "col", title: name }, name));
   const body = make("tbody");
   for (const { name, now, start, top } of rows) {
-    const line = make("tr", "", {}, make("th", "", { scope: "row" }, name));
+    const line = make("tr", "", {}, make("th", "", { scope: "row", title: name }, name));
     now.forEach((share, k) => line.append(bar(share, start[k], top[k])));
     body.append(line);
   }
@@ -275,13 +295,11 @@ function moveBy(model, painting, [right, down], fine) {
 
 function listenToControls(model, painting, { fill, brush, undo, again }, show) {
   fill.addEventListener("change", () => {
-    model.set("fill", fill.value);
-    model.save_changes();
+    ask(model, { fill: fill.value });
     show();
   });
   brush.addEventListener("input", () => {
-    model.set("brush", Number(brush.value));
-    model.save_changes();
+    setBrush(model, Number(brush.value));
   });
   undo.addEventListener("click", () => {
     painting.undo();
@@ -331,16 +349,19 @@ export default {
     const bars = make("div", "vh-answers");
     const legend = make("div", "vh-help", {}, "◀ strongest answer; thin line: before painting");
     const spoken = make("div", "vh-spoken", { "aria-live": "polite" });
-    const left = make("div", "vh-left", {}, tools.row, sheet.frame, help);
+    const left = make("div", "vh-left", {}, sheet.frame, help);
     const right = make("div", "vh-right", {}, bars, legend);
-    el.append(make("div", "vh-painting", {}, left, right), spoken);
+    el.append(make("div", "vh-painting", {}, tools.row, left, right), spoken);
 
     const show = () => showPicture(model, painting, sheet, tools);
+    const wait = () => {
+      const waiting = model.get("stale") || model.get("answered") !== model.get("asked");
+      right.classList.toggle("vh-waiting", waiting);
+    };
     const speak = speaker(model, spoken);
-    const answer = () => {
+    const answer = () => drawBars(model, bars);
+    const say = () => {
       sheet.canvas.setAttribute("aria-label", model.get("alt"));
-      right.classList.toggle("vh-waiting", model.get("stale"));
-      drawBars(model, bars);
       speak();
     };
     const painted = () => {
@@ -352,13 +373,19 @@ export default {
     listenToControls(model, painting, tools, show);
     model.on("change:mask", painted);
     model.on("change:fill change:brush", show);
-    model.on("change:answered", answer);
+    model.on("change:tables", answer);
+    model.on("change:alt", say);
+    model.on("change:asked change:answered change:stale", wait);
     show();
     answer();
+    say();
+    wait();
     return () => {
       model.off("change:mask", painted);
       model.off("change:fill change:brush", show);
-      model.off("change:answered", answer);
+      model.off("change:tables", answer);
+      model.off("change:alt", say);
+      model.off("change:asked change:answered change:stale", wait);
     };
   },
 };

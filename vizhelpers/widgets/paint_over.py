@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from vizhelpers._utils.arrays import photo
-from vizhelpers._utils.checks import Output, check_model
+from vizhelpers._utils.checks import Output, check_model, whole
 from vizhelpers.figures import to_png
 from vizhelpers.widgets.base import PictureBox, View, boxed
 from vizhelpers.widgets.paint_answers import (
@@ -32,7 +33,8 @@ OTHER = "other picture"
 class PaintBox(anywidget.AnyWidget):  # type: ignore[misc]
     """A picture to paint over, with brush, fill, undo and bars: all that is on the page.
 
-    The browser paints by itself and sends the mask; while Python works, only the last one waits.
+    The browser paints by itself and sends the mask with a new number in `asked`. While Python
+    works nothing more is sent, and then only the last one.
     """
 
     _esm = Path(__file__).with_name("paint_over.js").read_text(encoding="utf-8")
@@ -40,11 +42,13 @@ class PaintBox(anywidget.AnyWidget):  # type: ignore[misc]
     size = traitlets.List([0, 0]).tag(sync=True)  # height and width, in pixels
     pixels = traitlets.Bytes().tag(sync=True)  # of the picture, RGB
     fills = traitlets.Dict().tag(sync=True)  # of what is painted with, by its name
-    mask = traitlets.Bytes().tag(sync=True, echo_update=False)  # 1 where a pixel is painted
+    # 1 where a pixel is painted. Cast: what a page sends comes as a memoryview.
+    mask = traitlets.CBytes().tag(sync=True, echo_update=False)
     fill = traitlets.Unicode().tag(sync=True)
     brush = traitlets.Int().tag(sync=True)  # its diameter, in pixels
     tables = traitlets.List().tag(sync=True)  # see `Bars.table`
-    answered = traitlets.Int().tag(sync=True)  # how often: counts up, also after an error
+    asked = traitlets.Int().tag(sync=True, echo_update=False)  # counts what the page has sent
+    answered = traitlets.Int().tag(sync=True)  # which of these is answered, be it by an error
     alt = traitlets.Unicode().tag(sync=True)
     stale = traitlets.Bool().tag(sync=True)  # the bars are not those of this picture
 
@@ -104,10 +108,10 @@ class PaintOver(View):
         self._picture = torch.from_numpy(photo(image).copy())
         self._fills = _fills(self._picture, other)
         models = [model] if compare_with is None else [model, compare_with]
-        self._networks = [
+        self._networks = _distinct(
             describe_network(each, name, transform, classes, output)
             for each, name in zip(models, _checked_names(models, names), strict=True)
-        ]
+        )
         # Before there is any widget: what a model cannot answer at all is refused here.
         self._bars = _group(self._networks, self._picture)
         height, width = self._picture.shape[1:]
@@ -121,12 +125,11 @@ class PaintOver(View):
             brush=_checked_brush(brush, height, width),
         )
         self._answered: tuple[bytes, str] | None = None
-        self._png: tuple[int, bytes] = (-1, b"")
-        super().__init__(box)
+        self._png: tuple[object, bytes] = (None, b"")
+        super().__init__(box.add_class("vh-paint"))
         self.widget = boxed("vh-view", self.image, self.status)
         self._answer()
-        self._listen(self._answer, self.image, to="mask")
-        self._listen(self._answer, self.image, to="fill")
+        self._listen(self._answer, self.image, to="asked")
 
     @property
     def mask(self) -> Tensor:
@@ -137,6 +140,7 @@ class PaintOver(View):
     @mask.setter
     def mask(self, mask: Tensor) -> None:
         self.image.mask = _mask_bytes(mask, *self.image.size)
+        self._answer()
 
     @property
     def fill(self) -> str:
@@ -146,6 +150,7 @@ class PaintOver(View):
     @fill.setter
     def fill(self, fill: str) -> None:
         self.image.fill = _checked_fill(fill, self._fills)
+        self._answer()
 
     @property
     def painted(self) -> Tensor:
@@ -162,32 +167,37 @@ class PaintOver(View):
     def picture(self) -> bytes:
         """A PNG of the painted picture and the bars, as they are now."""
         made_for, png = self._png
-        if made_for != self.image.answered:
-            png = to_png(draw_painted(self.painted, self.image.tables, self.shown))
-            self._png = self.image.answered, png
+        if made_for != self._answered:
+            title = self.text.split(":")[0]
+            png = to_png(draw_painted(self.painted, self.image.tables, title))
+            self._png = self._answered, png
         return png
 
     def _answer(self) -> None:
-        """Ask the networks about the picture as it is now, once."""
-        state = self.image.mask, self.image.fill
-        if state == self._answered:  # calls that have waited: only the last stroke counts
-            return
-        self._answered, painted = state, self.painted
+        """Ask the networks about the picture as it is now, if they have not been asked yet.
+
+        Of several calls that had to wait, the first one finds the last stroke, the others nothing.
+        """
+        asked, state = self.image.asked, (self.image.mask, self.image.fill)
         with self.image.hold_sync():
-            with self._attempt("The networks could not answer."):
-                tables, said = [], []
-                for bars in self._bars:
-                    now = [network.probabilities(painted) for network in bars.networks]
-                    tables.append(bars.table(now))
-                    said += [_said(*pair) for pair in zip(bars.networks, now, strict=True)]
-                share = float(self.mask.float().mean())
-                painted_so_far = f"{percent(share)} painted" if share else "Nothing painted"
-                self.shown = f"picture, {painted_so_far.lower()}"
-                self.image.tables, self.image.stale, self.last_error = tables, False, None
-                text = f"{painted_so_far}: {', '.join(said)}."
-                self.image.alt = text
-                self._say("caption", text)
-            self.image.answered += 1
+            if state != self._answered:
+                self._answered = state
+                with self._attempt("The networks could not answer."):
+                    self._show_answer(self.painted)
+            self.image.answered = asked
+
+    def _show_answer(self, painted: Tensor) -> None:
+        tables, said = [], []
+        for bars in self._bars:
+            now = [network.probabilities(painted) for network in bars.networks]
+            tables.append(bars.table(now))
+            said += [_said(*pair) for pair in zip(bars.networks, now, strict=True)]
+        share = float(self.mask.float().mean())
+        how_much = f"{percent(share)} painted" if share else "Nothing painted"
+        self.image.tables, self.image.stale, self.last_error = tables, False, None
+        self.shown = f"picture, {how_much.lower()}"
+        self.image.alt = f"{how_much}: {', '.join(said)}."
+        self._say("caption", self.image.alt)
 
     def _complain(self, text: str) -> None:
         self.image.alt = text
@@ -243,11 +253,12 @@ def _checked_fill(fill: str, fills: dict[str, Tensor]) -> str:
 
 def _checked_brush(brush: int | None, height: int, width: int) -> int:
     longer = max(height, width)
+    widest = max(1, longer // 2)
     if brush is None:
         return max(1, longer // 10)
-    if not 1 <= brush <= longer:
-        raise ValueError(f"brush must be 1 to {longer} pixels wide, not {brush}.")
-    return int(brush)
+    if not 1 <= whole("brush", brush) <= widest:
+        raise ValueError(f"brush must be 1 to {widest} pixels wide, not {brush}.")
+    return whole("brush", brush)
 
 
 def _checked_names(models: list[nn.Module], names: Sequence[str] | None) -> list[str | None]:
@@ -258,6 +269,14 @@ def _checked_names(models: list[nn.Module], names: Sequence[str] | None) -> list
     if isinstance(names, str) or len(names) != len(models):
         raise ValueError(f"names must be a list with one name for each of {len(models)} networks.")
     return list(names)
+
+
+def _distinct(networks: Iterable[Network]) -> list[Network]:
+    """The networks, with a number behind their names where these are the same."""
+    found = list(networks)
+    if len({network.name for network in found}) == len(found):
+        return found
+    return [replace(each, name=f"{each.name} ({k})") for k, each in enumerate(found, 1)]
 
 
 def _group(networks: list[Network], picture: Tensor) -> list[Bars]:
