@@ -1,6 +1,6 @@
 // A card: what is asked, a button for each choice, and what is said about the one that was chosen.
 
-const PARTS = ["top", "choices", "below"];
+const PARTS = ["head", "question", "choices", "below"];
 
 // Only what has changed: hints that are open stay open, and the button keeps the keyboard's focus.
 function draw(model, card, drawn) {
@@ -27,11 +27,13 @@ export default {
         return place;
       }),
     );
-    const [top, choices, below] = card.children;
+    const [head, , choices, below] = card.children;
     choices.setAttribute("role", "group");
-    for (const place of [top, below]) place.setAttribute("aria-live", "polite");
-    // Else JupyterLab takes Enter, Space and the arrow keys for the notebook.
-    card.setAttribute("data-lm-suppress-shortcuts", "true");
+    for (const place of [head, below]) place.setAttribute("aria-live", "polite");
+    // JupyterLab takes keys for the notebook from an element without this attribute.
+    card.addEventListener("focusin", ({ target }) => {
+      target.setAttribute("data-lm-suppress-shortcuts", "true");
+    });
     choices.addEventListener("click", event => {
       const button = event.target.closest("button");
       if (button) model.send({ choose: button.value });

@@ -68,24 +68,25 @@ class Card:
         rgb = COLOURS.get(self.kind, OTHERS)
         return (
             f"border-left:4px solid rgb({rgb});background:rgba({rgb},.09);"
-            "padding:.6em 1em;border-radius:4px;max-width:52em;line-height:1.45"
+            "padding:.6em 1em;margin:2px 0;border-radius:4px;max-width:52em;line-height:1.45"
         )
 
     def parts(self, *, buttons: bool) -> dict[str, str]:
-        """The HTML inside: the top, the choices (as buttons or as text), and what is below."""
+        """The HTML inside: head, question, choices (as buttons or as text), and what is below."""
         badge = (
             f"background:rgb({COLOURS.get(self.kind, OTHERS)});color:#fff;border-radius:.8em;"
             "padding:0 .5em;font-weight:bold"
         )
         about = f" <code>{escape(self.about)}</code>" if self.about else ""
-        top = (
+        head = (
             f'<div><span style="{badge}">{SYMBOLS[self.kind]}</span> '
             f"<b>{escape(self.title)}</b>{about}</div>{self._html_table()}"
         )
         choices = self._html_choices(buttons)
         typed = self.typed if choices and not buttons else ""  # hints are there to be opened
         below = _paragraphs(*map(_html, (*self.lines, typed))) + _nested(self.hints)
-        return {"top": top + _paragraphs(_html(self.question)), "choices": choices, "below": below}
+        question = _paragraphs(_html(self.question))
+        return {"head": head, "question": question, "choices": choices, "below": below}
 
     def _html_choices(self, buttons: bool) -> str:
         shown = {
@@ -120,7 +121,7 @@ class Card:
 
         if not self.table:
             return ""
-        rows = "".join(f"<tr>{row(cells)}</tr>" for cells in self.table)
+        rows = "".join(f'<tr style="background:none">{row(cells)}</tr>' for cells in self.table)
         return f'<table style="margin:.4em 0 0;color:inherit;font:inherit">{rows}</table>'
 
 

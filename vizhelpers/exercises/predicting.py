@@ -72,10 +72,10 @@ def _comparing(prediction: Prediction, found: object) -> Callable[[object], Card
 
     def draw(choice: object) -> Card:
         notice = _say(prediction, choice)
-        letter = predicted(prediction.id)[0]
-        if letter and right:
-            verdict = "right" if letter == right else "wrong"
-            notice = remember_prediction(prediction.id, letter, verdict) or notice
+        letter, before = predicted(prediction.id)
+        verdict = "right" if letter == right else "wrong"
+        if letter and right and verdict != before:
+            notice = _write(prediction, letter, verdict) or notice
         # No id: its digits would stand in the first line, which shows while the result is folded.
         title, said = common("titles", "compared"), _both(prediction, letter, right)
         return Card("prediction", title, lines=tuple(filter(None, (*said, why, notice))))
@@ -117,7 +117,12 @@ def _say(prediction: Prediction, choice: object) -> str:
         return refusal(problem, choice)
     if predicted(prediction.id)[1]:
         return ""
-    notice = remember_prediction(prediction.id, letter)
+    return _write(prediction, letter)
+
+
+def _write(prediction: Prediction, letter: str, verdict: str = "") -> str:
+    """Write down what was predicted, and have each card of the prediction say so."""
+    notice = remember_prediction(prediction.id, letter, verdict)
     for card in list(_cards.get(prediction.id, ())):
         card.choose()
     return notice
