@@ -1,5 +1,6 @@
-"""Exercises of lesson 02, kernels."""
+"""Exercises and predictions of lesson 02, kernels."""
 
+from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ from vizhelpers.exercises.authoring import (
     exercise,
     expect,
     number,
+    prediction,
     right,
     tensor,
     wrong,
@@ -20,7 +22,49 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 KERNEL, CHANNEL = 10, 5  # the plane of VGG11's features.3 that is asked for
-RESPONDS = 20  # the kernel of VGG11's features.8 that the third exercise asks about
+RESPONDS = 20  # the kernel of VGG11's features.8 whose part is asked for
+WHEELS = 3  # the kernel of VGG11's features.8 that a picture is drawn for
+EYES_WANTED = 16  # of the 20 cats
+
+
+@prediction("02.p1")
+def on_a_wall(found: float) -> str:
+    """What the kernel (−1, 0, 1) answers to an even, light wall."""
+    if abs(found) < 0.001:
+        return "b"
+    return "a" if found > 0 else "c"
+
+
+@prediction("02.p2")
+def which_is_untrained(found: str) -> str:
+    """The letter of the network that was not trained."""
+    return found.lower()
+
+
+@prediction("02.p3")
+def without_the_weak(found: float) -> tuple[str, dict[str, object]]:
+    """Right answers without the weakest kernels: hardly fewer, clearly fewer, or by chance."""
+    letter = "a" if found > 0.95 else "b" if found > 0.3 else "c"
+    return letter, {"right": f"{found:.0%}"}
+
+
+@prediction("02.p4")
+def one_class_with_depth(
+    found: tuple[Sequence[float], Sequence[float]],
+) -> tuple[str, dict[str, object]]:
+    """Whether patches of one class grow with depth: for trained kernels, for untrained ones."""
+    trained, untrained = found
+    grow = [numbers[-1] > numbers[0] + 0.5 for numbers in (trained, untrained)]
+    letter = "b" if grow == [True, False] else "a" if all(grow) else "c"
+    return letter, {"trained": f"{trained[-1]:.1f}", "untrained": f"{untrained[-1]:.1f}"}
+
+
+@prediction("02.p5")
+def on_new_scenes(found: tuple[float, float]) -> tuple[str, dict[str, object]]:
+    """Hits on the scenes that claims were chosen from, and on new ones."""
+    old, new = found
+    letter = "a" if new < old - 0.3 else "c" if new > old + 0.3 else "b"
+    return letter, {"old": f"{old:.1f}", "new": f"{new:.1f}"}
 
 
 @exercise("02.plane")
@@ -90,6 +134,74 @@ def part(answer: object) -> Outcome:
     keys = {wanted_part: "object", wanted_object: "part"}
     found = (key for word, key in keys.items() if word in given.split())
     return wrong(next(found, "other"), hits=hits[given], count=count)
+
+
+@exercise("02.open")
+def find_eyes(answer: object) -> Outcome:
+    """Design a kernel whose strongest answer on a picture of a cat lies on its eye."""
+    given = tensor(answer).float()
+    kernel = given[0] if given.ndim == 4 and len(given) == 1 else given
+    if kernel.shape != (3, 5, 5):
+        return wrong("shape", found=list(given.shape))
+    if not kernel.isfinite().all() or not kernel.any():
+        return wrong("empty")
+    hits, count, elsewhere = _strongest_parts(kernel)
+    if hits >= EYES_WANTED:
+        return right(hits=hits, count=count)
+    even = kernel.sum().abs() > 0.2 * kernel.abs().sum()
+    return wrong("even" if even else "other", hits=hits, count=count, elsewhere=elsewhere)
+
+
+def _strongest_parts(kernel: "Tensor") -> tuple[int, int, str]:
+    """On how many cats the strongest answer is on the eye; of how many; where else it is."""
+    from torch.nn.functional import conv2d
+
+    scenes = vh.load_scenes()
+    cats = scenes.labels == vh.CLASSES.index("cat")
+    answers = conv2d(scenes.images[cats], kernel[None])[:, 0]
+    parts = scenes.parts[cats][:, 2:-2, 2:-2]  # the middle of each patch
+    names = [
+        vh.scenes.PARTS[int(part[answer == answer.max()][0])]
+        for part, answer in zip(parts, answers, strict=True)
+    ]
+    others = [name for name in names if name != "eye"]
+    most = max(sorted(set(others)), key=others.count, default="none")
+    return names.count("eye"), len(names), "background" if most == "none" else most
+
+
+@exercise("02.draw")
+def draw(answer: object) -> Outcome:
+    """Make a picture to which a kernel answers more strongly than to any scene."""
+    given = tensor(answer).float()
+    picture = given[0] if given.ndim == 4 and len(given) == 1 else given
+    if picture.shape != (3, 128, 128):
+        return wrong("shape", found=list(given.shape))
+    if not picture.isfinite().all() or picture.min() < 0 or picture.max() > 1:
+        return wrong("range", low=float(picture.min()), high=float(picture.max()))
+    found, scenes = float(_answers(picture[None])[0]), vh.load_scenes()
+    record, best = _record()
+    values = {"answer": found, "record": record, "scene": scenes.names[best]}
+    if found > record * 1.001:
+        return right(**values)
+    if same(picture, scenes.images[best]):
+        return wrong("scene", **values)
+    return wrong("near" if found > 0.5 * record else "other", **values)
+
+
+def _answers(pictures: "Tensor") -> "Tensor":
+    """The strongest answer of the wheel kernel to each picture in [0, 1]."""
+    import torch
+
+    layers = vh.load_model("vgg11").features[:9]
+    with torch.no_grad():
+        return layers(vh.normalize(pictures))[:, WHEELS].amax((1, 2))
+
+
+@cache
+def _record() -> tuple[float, int]:
+    """The strongest answer to any scene, and which scene that is."""
+    answers = _answers(vh.load_scenes().images)
+    return float(answers.max()), int(answers.argmax())
 
 
 @cache

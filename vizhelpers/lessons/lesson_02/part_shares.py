@@ -47,12 +47,14 @@ class PartShares:
         hits: int64 `[C, parts]`, on how many patches of a channel a part is in the middle.
         counts: int64 `[C]`, of how many patches: those with a response above zero.
         base_rates: float64 `[parts]`, how much of all pixels each part covers.
+        shown: bool `[C, k, parts]`, which part is in the middle of which patch.
     """
 
     names: tuple[str, ...]
     hits: Tensor
     counts: Tensor
     base_rates: Tensor
+    shown: Tensor
 
     def ranked(self) -> list[PartShare]:
         """For every channel its most surprising part, the most surprising channel first.
@@ -67,18 +69,30 @@ class PartShares:
         )
         return sorted(best, key=lambda share: share.chance)
 
+    def patches_with(self, channel: int, part: str) -> Tensor:
+        """Which of a channel's top patches have a part in the middle: bool `[k]`, to frame them.
+
+        Raises:
+            ValueError: There is no such channel, or no such part in these scenes.
+        """
+        self._check(channel, part)
+        return self.shown[channel, :, self.names.index(part)]
+
     def share(self, channel: int, part: str) -> PartShare:
         """Check one claim that was made before, from other images: nothing is corrected for.
 
         Raises:
             ValueError: There is no such channel, or no such part in these scenes.
         """
+        self._check(channel, part)
+        return self._share(channel, self.names.index(part), self._chances())
+
+    def _check(self, channel: int, part: str) -> None:
         if not 0 <= channel < len(self.hits) or part not in self.names:
             raise ValueError(
                 f"there are channels 0 to {len(self.hits) - 1} and these parts: "
                 f"{', '.join(self.names)}. Not channel {channel!r} and {part!r}."
             )
-        return self._share(channel, self.names.index(part), self._chances())
 
     def _chances(self) -> Tensor:
         """Of every channel and part, the probability of so many hits or more: [C, parts]."""
@@ -131,13 +145,14 @@ def part_shares(patches: TopPatches, parts: Tensor, labels: Tensor) -> PartShare
     pixels = groups.flatten().bincount()
     ids = pixels.nonzero()[:, 0]
     rows, columns = _middles(patches).unbind(2)
-    shown = groups[patches.images, rows, columns][:, :, None] == ids
     responds = patches.values > 0
+    shown = (groups[patches.images, rows, columns][:, :, None] == ids) & responds[:, :, None]
     return PartShares(
         names=tuple(_name(group) for group in ids.tolist()),
-        hits=(shown & responds[:, :, None]).sum(1),
+        hits=shown.sum(1),
         counts=responds.sum(1),
         base_rates=pixels[ids].double() / groups.numel(),
+        shown=shown,
     )
 
 
