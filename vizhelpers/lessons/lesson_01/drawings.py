@@ -68,7 +68,8 @@ def _draw_stacks(ax: Axes, layer: nn.Conv2d, side: int, places: tuple[int, int])
     channels, kernels = layer.in_channels, layer.out_channels
     height, width = layer.kernel_size
     corner = _planes(ax, (0.35, 0.75), 1.7, min(channels, 3), BLUE)
-    ax.add_patch(Rectangle((corner[0] + 0.45, corner[1] + 0.5), 0.42, 0.42, fc=ORANGE, ec=INK))
+    window = [min(1.2, max(0.16, 1.7 * size / side)) for size in (width, height)]
+    ax.add_patch(Rectangle((corner[0] + 0.3, corner[1] + 0.3), *window, fc=ORANGE, ec=INK))
     _write(ax, 1.4, 0.35, f"in: {channels} channels of {side} × {side}", color=BLUE)
     for index, x in enumerate((3.55, 5.15)):
         corner = _planes(ax, (x, 1.05), 0.85, min(channels, 3), ORANGE)
@@ -78,7 +79,8 @@ def _draw_stacks(ax: Axes, layer: nn.Conv2d, side: int, places: tuple[int, int])
     _write(ax, 4.93, 1.6, "…", fontsize=20, color=GREEN)
     _write(ax, 4.85, 0.35, f"{kernels} kernels, each {height} × {width} × {channels}", color=GREEN)
     corner = _planes(ax, (7.1, 0.85), 1.45, 4, RED)
-    ax.add_patch(Rectangle((corner[0] + 0.42, corner[1] + 0.48), 0.09, 0.09, fc=ORANGE, ec=INK))
+    one = [max(0.08, 1.45 / count) for count in reversed(places)]
+    ax.add_patch(Rectangle((corner[0] + 0.3, corner[1] + 0.3), *one, fc=ORANGE, ec=INK))
     text = f"out: {kernels} maps of {places[0]} × {places[1]}"
     _write(ax, 8.05, 0.35, text, color=RED)
     for x in (2.75, 6.55):
@@ -198,7 +200,7 @@ def _draw_tensor(
     ax.add_patch(Rectangle((x, 1.5 - height / 2), width, height, fc="#a6cee8", ec="0.35"))
     middle = x + width / 2
     _write(ax, middle, 0.35, name, fontsize=8.5)
-    _write(ax, middle, 2.5, "×\n".join(map(str, shape[1:])), fontsize=9, color=MUTED)
+    _write(ax, middle, 2.62, "×\n".join(map(str, shape[1:])), fontsize=9, color=MUTED)
     ax.annotate(
         "", (x - 0.06, 1.5), (x - 0.42, 1.5), arrowprops={"arrowstyle": "-|>", "color": "0.35"}
     )
