@@ -9,10 +9,13 @@ import statistics
 from collections.abc import Iterator
 
 import nbformat
+import numpy as np
 import pytest
+from matplotlib import colormaps
 from playwright.sync_api import Locator, Page
 from support.lab import SHOWN, Lab, ask, run
 from support.picker_page import LessonWidgets, Linked, Picker, View, cell_of
+from support.slider_page import CELL, Slider
 
 GOAL_MS = 150
 LESSONS = {  # controls to use, and values for them
@@ -42,11 +45,11 @@ board.show(height=600, tab="images")
 def lessons(
     page: Page, lab: Lab, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[LessonWidgets]:
-    """The notebook of all widgets, opened and not yet run; at its end a cell with TensorBoard."""
+    """The notebook of all widgets, opened and not yet run; then kernel sliders and TensorBoard."""
     made = LessonWidgets()
     folder = str(tmp_path_factory.mktemp("runs"))
     board = nbformat.v4.new_code_cell(BOARD.format(folder=folder).strip())
-    lab.open(page, [*made.cells, board])
+    lab.open(page, [*made.cells, nbformat.v4.new_code_cell(CELL.strip()), board])
     yield made
     assert page.locator(".jp-Dialog").count() == 0
 
@@ -385,11 +388,131 @@ def test_running_the_cell_again_closes_what_it_had_made(
     assert ascent.element.count() == 1
 
 
+# -- the kernel slider ---------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def sliders(page: Page, lessons: LessonWidgets) -> list[Slider]:
+    """The slider of lesson 02, and some of other convolutions."""
+    cell = len(lessons.cells)
+    run(page, cell)
+    views = cell_of(page, cell).locator(".vh-view")
+    views.nth(4).wait_for()
+    return [Slider(view) for view in views.all()]
+
+
+@pytest.fixture
+def slider(sliders: list[Slider]) -> Slider:
+    """The lesson's slider at rest, its map empty."""
+    sliders[0].page.mouse.move(5, 5)
+    sliders[0].again.click()
+    return sliders[0]
+
+
+def test_the_kernel_follows_the_mouse_and_paints(slider: Slider) -> None:
+    slider.point(20, 12)
+    assert slider.place() == (20, 12)
+    slider.assert_adds_up()
+    slider.point(20, 40)
+    slider.point(31, 50, click=True)  # and hold
+    assert slider.place() == (31, 50)
+    slider.assert_adds_up()
+    slider.assert_known_to_python()
+    feature_map, *_ = slider.by_hand("image, conv")
+    colours = slider.colours(feature_map.shape)
+    on_the_way = [(20, column) for column in range(12, 40)]
+    assert all(colours[place][3] == 255 for place in on_the_way)
+    assert (colours[40:, :10, 3] == 0).all(), "nothing where it has not been"
+    slider.point(5, 5)
+    assert slider.place() == (31, 50), "it is held"
+    slider.point(6, 7, click=True)
+    assert slider.place() == (6, 7)
+    slider.point(8, 9)
+    assert slider.place() == (8, 9), "let go"
+
+
+def test_a_finger_slides_it_while_it_is_down(slider: Slider) -> None:
+    box = slider.picture.bounding_box()
+    assert box
+    for buttons, place in ((1, (10, 11)), (0, (30, 31))):
+        spot = slider.spot(*place)
+        where = {"clientX": box["x"] + spot["x"], "clientY": box["y"] + spot["y"]}
+        slider.picture.dispatch_event(
+            "pointermove", {**where, "pointerType": "touch", "buttons": buttons}
+        )
+    assert slider.place() == (10, 11)
+
+
+def test_the_kernel_by_keyboard(slider: Slider) -> None:
+    before = slider.active_cell()
+    slider.picture.focus()
+    keys = {
+        "Home": (8, 0), "PageUp": (0, 0), "ArrowUp": (0, 0), "ArrowRight": (0, 1),
+        "ArrowDown": (1, 1), "End": (1, 63), "PageDown": (63, 63), "ArrowLeft": (63, 62),
+    }  # fmt: skip
+    ask(slider.page, "slider.at = 8, 9")
+    slider.shows("row", "8").wait_for()
+    for key, place in keys.items():
+        slider.page.keyboard.press(key)
+        assert slider.place() == place, key
+    slider.assert_adds_up()
+    slider.assert_known_to_python()
+    slider.page.keyboard.press("Tab")
+    slider.page.keyboard.press("ArrowRight")
+    slider.page.keyboard.press("ArrowRight")
+    spoken = slider.patch.get_attribute("aria-valuetext") or ""
+    _, products, patch, weight = slider.by_hand("image, conv")
+    terms = zip(("red", "green", "blue"), patch[:, 0, 1], weight[:, 0, 1], strict=True)
+    expected = " + ".join(f"{name} {pixel:.3f} × {one:.3f}" for name, pixel, one in terms)
+    expected = f"row 0, column 1 of the kernel: {expected} = {products[:, 1].sum():.3f}"
+    assert spoken.replace("−", "-") == expected.replace("-0.000", "0.000")
+    assert slider.active_cell() == before, "the keys moved through the notebook's cells"
+
+
+def test_the_whole_map_in_its_colours_and_another_kernel(slider: Slider) -> None:
+    slider.fill.click()
+    slider.said.get_by_text("The whole map is painted: 4096 places.").wait_for()
+    for channel in 1, 5:
+        slider.number.fill(str(channel))
+        slider.number.press("Enter")
+        slider.shows("channel", str(channel)).wait_for()
+        slider.assert_adds_up()
+        feature_map, *_ = slider.by_hand("image, conv")
+        reach = np.abs(feature_map).max()
+        expected = 255 * colormaps["bwr"]((feature_map / reach + 1) / 2)
+        differs = np.abs(slider.colours(feature_map.shape) - expected).max(axis=2) > 2
+        row, column = slider.place()
+        differs[max(0, row - 1) : row + 2, max(0, column - 1) : column + 2] = False  # its frame
+        assert not differs.any()
+    slider.number.fill("16")
+    slider.number.press("Enter")
+    slider.status.get_by_text("there are output channels 0 to 15, not 16").wait_for()
+    assert slider.says("channel") == "5"
+    slider.again.click()
+    assert int(slider.says("painted")) <= 9
+
+
+def test_one_input_channel_of_it(slider: Slider) -> None:
+    slider.plane.select_option("2: blue")
+    assert slider.says("plane") == "2"
+    slider.assert_adds_up()
+    slider.plane.select_option("-1")
+    slider.assert_adds_up()
+
+
+def test_any_convolution(sliders: list[Slider]) -> None:
+    for number, slider in enumerate(sliders[1:]):
+        for keys in ("PageUp", "Home"), ("ArrowRight", "ArrowDown"), ("PageDown", "End"):
+            for key in keys:
+                slider.map.press(key)
+            slider.assert_adds_up(f"images[{number}], convs[{number}]")
+
+
 # -- TensorBoard ------------------------------------------------------------------------------
 
 
 def test_tensorboard_in_a_frame(page: Page, lessons: LessonWidgets) -> None:
-    cell = len(lessons.cells)
+    cell = len(lessons.cells) + 1
     run(page, cell)
     output = cell_of(page, cell).locator(".jp-OutputArea")
     frame = output.locator("iframe")

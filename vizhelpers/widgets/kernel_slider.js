@@ -1,7 +1,9 @@
 // Slide a kernel over a picture. Python hands over one kernel's numbers; every move is made here.
 
-const SIDE = 680; // pixels of a large canvas's longer side, drawn at about half that size
-const CELLS = 280; // and of a small one's
+const DENSE = devicePixelRatio > 1 ? 2 : 1; // pixels of a canvas to one of the page
+const SIDE = 360 * DENSE; // the longer side of a large canvas, about
+const CELLS = 160 * DENSE; // and of a small one
+const FILLING = 1500; // milliseconds
 const FRAME = "#e65100";
 const COLOURS = ["red", "green", "blue"];
 const STEPS = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] };
@@ -131,9 +133,9 @@ function hatch(context, x, y, width, height) {
   context.fillStyle = "#d0d0d0";
   context.fillRect(x, y, width, height);
   context.strokeStyle = "#9e9e9e";
-  context.lineWidth = 1.5;
+  context.lineWidth = DENSE;
   context.beginPath();
-  for (let d = x - height - (x % 9); d < x + width; d += 9) {
+  for (let d = x - height - (x % (5 * DENSE)); d < x + width; d += 5 * DENSE) {
     context.moveTo(d, y + height);
     context.lineTo(d + height, y);
   }
@@ -155,7 +157,7 @@ function drawPicture(canvas, base, data, place, held) {
   const x = place.column * size.step_across;
   const tall = size.spread_down * (size.tall - 1) + 1;
   const wide = size.spread_across * (size.wide - 1) + 1;
-  context.lineWidth = 1.5;
+  context.lineWidth = DENSE;
   context.strokeStyle = FRAME;
   if (size.spread_down > 1 || size.spread_across > 1) {
     for (let j = 0; j < size.tall; j++) {
@@ -170,10 +172,10 @@ function drawPicture(canvas, base, data, place, held) {
 
 // A frame that is seen on any colour.
 function outline(context, x, y, width, height, thick) {
-  context.lineWidth = thick ? 10 : 7;
+  context.lineWidth = DENSE * (thick ? 5 : 3.5);
   context.strokeStyle = "white";
   context.strokeRect(x, y, width, height);
-  context.lineWidth = thick ? 7 : 4;
+  context.lineWidth = DENSE * (thick ? 3.5 : 2);
   context.strokeStyle = FRAME;
   context.strokeRect(x, y, width, height);
 }
@@ -203,16 +205,17 @@ function drawCells(canvas, size, chosen, of, number) {
     }
   }
   if (chosen) {
-    context.lineWidth = 4;
+    context.lineWidth = 2 * DENSE;
     context.strokeStyle = FRAME;
-    context.strokeRect(chosen[1] * zoom + 2, chosen[0] * zoom + 2, zoom - 4, zoom - 4);
+    context.strokeRect(
+      chosen[1] * zoom + DENSE, chosen[0] * zoom + DENSE, zoom - 2 * DENSE, zoom - 2 * DENSE);
   }
 }
 
 function writeNumber(context, value, rgb, x, y, zoom) {
   const [red, green, blue] = rgb ?? [208, 208, 208];
   context.fillStyle = 0.3 * red + 0.59 * green + 0.11 * blue > 120 ? "black" : "white";
-  context.font = `${Math.min(26, zoom * 0.27)}px sans-serif`;
+  context.font = `${Math.min(13 * DENSE, zoom * 0.27)}px sans-serif`;
   context.textAlign = "center";
   context.textBaseline = "middle";
   context.fillText(text(value, false, 2), x, y);
@@ -427,8 +430,8 @@ class Slider {
     const { size } = data;
     const where = `row ${place.row}, column ${place.column}`;
     const what = plane < 0 ? "picture" : `input channel ${plane}`;
-    const how = this.held ? "held; click lets go" : "point, or use the arrow keys";
-    parts.title.textContent = `${what}: ${how}`;
+    const how = this.held ? "held; a click lets go" : "point, or arrow keys";
+    parts.title.textContent = `${what} (${how})`;
     parts.sum.replaceChildren(
       make("div", "vh-slide-terms", {}, ...this.terms(sums).map(word => make("span", "", {}, word))),
       make("div", "vh-slide-total", {}, `= ${text(sums.value)}`), `→ ${where}`);
@@ -493,10 +496,8 @@ class Slider {
     parts.fill.addEventListener("click", () => this.fill());
     parts.again.addEventListener("click", () => this.again());
     parts.planes.addEventListener("change", () => this.show(Number(parts.planes.value)));
-    parts.number.addEventListener("change", () => {
-      this.model.set("asked", Math.trunc(Number(parts.number.value)));
-      this.model.save_changes();
-    });
+    parts.number.addEventListener("change", () => this.ask());
+    parts.number.addEventListener("keydown", event => event.key === "Enter" && this.ask());
     this.update = () => this.onModel();
     this.model.on("change", this.update);
   }
@@ -575,24 +576,25 @@ class Slider {
     this.draw();
   }
 
-  // Slide over all places in the order of reading, in a second and a half.
+  // Slide over all places in the order of reading.
   fill() {
     if (this.frame || matchMedia("(prefers-reduced-motion: reduce)").matches) return this.finish();
     const { rows, columns } = this.data.size;
     const back = this.place;
-    const many = Math.ceil((rows * columns) / 90);
+    const start = performance.now();
     let next = 0;
-    const step = () => {
-      const end = Math.min(next + many, rows * columns);
+    const step = now => {
+      const share = clamp((now - start) / FILLING, 0, 1);
+      const end = Math.max(1, Math.floor(share * rows * columns));
       for (; next < end; next++) this.uncover(Math.floor(next / columns), next % columns, 1, 1);
       this.place = { row: Math.floor((end - 1) / columns), column: (end - 1) % columns };
       this.draw();
       this.frame = requestAnimationFrame(step);
-      if (end < rows * columns) return;
+      if (share < 1) return;
       this.place = back;
       this.finish();
     };
-    step();
+    this.frame = requestAnimationFrame(step);
   }
 
   finish() {
@@ -612,6 +614,12 @@ class Slider {
     this.paper.getContext("2d").clearRect(0, 0, this.paper.width, this.paper.height);
     this.go(this.place.row, this.place.column);
     this.say("The map is empty again.");
+  }
+
+  // Python hands over the other kernel, or says that there is none.
+  ask() {
+    this.model.set("asked", Math.trunc(Number(this.parts.number.value)));
+    this.model.save_changes();
   }
 
   show(plane) {

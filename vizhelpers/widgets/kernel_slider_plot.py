@@ -191,9 +191,9 @@ def read_convolution(image: Any, conv: Any, picture: Any) -> Convolution:
     pixels = _check_image(image, conv)
     weight = conv.weight.detach().to("cpu", torch.float32)
     bias = None if conv.bias is None else conv.bias.detach().to("cpu", torch.float32)
-    maps = F.conv2d(
-        pixels, weight, bias, conv.stride, conv.padding, conv.dilation, conv.groups
-    ).numpy()
+    top, bottom, left, right = _padding(conv)
+    padded = F.pad(pixels, (left, right, top, bottom))
+    maps = F.conv2d(padded, weight, bias, conv.stride, 0, conv.dilation, conv.groups).numpy()
     if not np.isfinite(maps).all():
         raise ValueError("the feature maps hold NaN or infinity: look at the weights.")
     values = pixels.numpy()
