@@ -72,9 +72,9 @@ def _comparing(prediction: Prediction, found: object) -> Callable[[object], Card
 
     def draw(choice: object) -> Card:
         notice = _say(prediction, choice)
-        letter, before = predicted(prediction.id)
-        verdict = "right" if letter == right else "wrong"
-        if letter and right and verdict != before:
+        letter, verdict = predicted(prediction.id)
+        if letter and right and not verdict:  # the first comparison counts
+            verdict = "right" if letter == right else "wrong"
             notice = _write(prediction, letter, verdict) or notice
         # No id: its digits would stand in the first line, which shows while the result is folded.
         title, said = common("titles", "compared"), _both(prediction, letter, right)

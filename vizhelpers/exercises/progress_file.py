@@ -27,7 +27,7 @@ RIGHT, TRIED = "right", "tried"
 PREDICTED = re.compile(r"([a-z])(?: (right|wrong))?")
 Record = dict[str, str]
 ABANDONED = 1.0  # seconds after which a lock is that of a kernel which was killed
-_session: Record = {}  # stands in for the file when there is none
+_session: Record = {}  # stands in for the file, or for what could not be written to it
 
 
 def location() -> Path | None:
@@ -78,10 +78,10 @@ def load() -> tuple[Record, str]:
         if not isinstance(record, dict) or not all(map(_is_state, record.values())):
             raise ValueError("it holds something else than a record of progress")
     except FileNotFoundError:
-        return {}, ""
+        return dict(_session), ""
     except (OSError, ValueError, RecursionError) as problem:
         return dict(_session), common("unreadable", path=str(path), problem=str(problem))
-    return record, ""
+    return record | _session, ""
 
 
 def _is_state(value: object) -> bool:
