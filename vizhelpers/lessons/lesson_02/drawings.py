@@ -9,8 +9,10 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 from torch import Tensor
 
+from vizhelpers.features.patches import TopPatches
 from vizhelpers.figures import Picture, new_figure
 from vizhelpers.plotting import NORMAL, PLAIN_MAP, SIGNED_MAP, SMALL, number_text
+from vizhelpers.scenes import CLASSES
 
 HIT, MISS = "#00b050", "0.8"
 SIGN = 22  # font size of + and =
@@ -114,8 +116,8 @@ def draw_weight_table(weight: Tensor, kernel: int, channel: int, *, kernels: int
     figure = new_figure(10, 0.4 + 10 * count * step_y / (depth * step_x))
     ax = figure.subplots()
     ax.imshow(sheet, SIGNED_MAP, vmin=-reach, vmax=reach, interpolation="nearest")
-    ax.set_xticks([j * step_x + (wide - 1) / 2 for j in range(depth)], range(depth))
-    ax.set_yticks([i * step_y + (high - 1) / 2 for i in range(count)], range(count))
+    ax.set_xticks([j * step_x + (wide - 1) / 2 for j in range(depth)], list(map(str, range(depth))))
+    ax.set_yticks([i * step_y + (high - 1) / 2 for i in range(count)], list(map(str, range(count))))
     ax.xaxis.tick_top()
     ax.xaxis.set_label_position("top")
     ax.set(xlabel="channel that is read, j", ylabel="kernel, i", xlim=(-1.2, depth * step_x - 0.8))
@@ -123,45 +125,55 @@ def draw_weight_table(weight: Tensor, kernel: int, channel: int, *, kernels: int
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
     left, top = channel * step_x - 1, kernel * step_y - 1
-    _frame(ax, (-1, top), depth * step_x, step_y, "black")
-    _frame(ax, (left, -1), step_x, count * step_y, "#e08000")
-    _frame(ax, (left, top), step_x, step_y, HIT, 4)
+    for corner, wide, high, colour, line in (
+        ((-1, top), depth * step_x, step_y, "black", 2.5),
+        ((left, -1), step_x, count * step_y, "#e08000", 2.5),
+        ((left, top), step_x, step_y, HIT, 4),
+    ):
+        frame = Rectangle(corner, wide, high, fill=False, edgecolor=colour, linewidth=line)
+        ax.add_patch(frame)
     return figure
 
 
 def draw_patches(
-    patches: Tensor, captions: Sequence[str], *, hits: Tensor | None = None, title: str = ""
+    found: TopPatches,
+    kernel: int,
+    pictures: Tensor,
+    labels: Tensor,
+    *,
+    hits: Tensor | None = None,
 ) -> Picture:
-    """Draw patches side by side, with a caption each; those that hit are framed in green.
+    """Draw the patches to which a kernel answers most strongly, each with its class below it.
 
     Args:
-        patches: [n, 3, h, w] in [0, 1].
-        captions: One for each.
-        hits: bool [n]; without it, nothing is framed.
-        title: Stands above.
+        found: From `top_patches`.
+        kernel: Which kernel of that layer.
+        pictures: [N, 3, H, W] in [0, 1], in which the patches were found.
+        labels: int64 [N], index in `CLASSES`.
+        hits: bool, one for each patch: those that hit are framed in green, and counted.
 
     Example:
-        >>> import torch
-        >>> draw_patches(torch.rand(3, 3, 8, 8), ["a", "b", "c"], hits=torch.tensor([1, 0, 1]) > 0)
-        ... # doctest: +ELLIPSIS
+        >>> found = vh.features.top_patches(model, "layer1", vh.normalize(scenes.images), count=5)
+        >>> draw_patches(found, 3, scenes.images, scenes.labels)  # doctest: +ELLIPSIS
         <vizhelpers.figures.Picture ...>
     """
+    patches = found.crops(pictures, kernel)
+    captions = [CLASSES[label] for label in labels[found.images[kernel]].tolist()]
     columns = min(len(patches), 5)
     rows = -(-len(patches) // columns)
-    figure = new_figure(10, 2.2 * rows + 0.4)
-    axes = figure.subplots(rows, columns, squeeze=False).flat
-    for ax in axes:
+    figure = new_figure(10, 2.25 * rows + 0.4)
+    axes = list(figure.subplots(rows, columns, squeeze=False).flat)
+    for ax in axes[len(patches) :]:
         ax.set_axis_off()
-    for number, (ax, patch, caption) in enumerate(
-        zip(figure.axes, patches, captions, strict=False)
-    ):
-        ax.set_axis_on()
+    for number, (ax, patch, caption) in enumerate(zip(axes, patches, captions, strict=False)):
         ax.imshow(patch.permute(1, 2, 0), interpolation="nearest")
         hit = hits is not None and bool(hits[number])
         _bare(ax, f"✓ {caption}" if hit else caption)
         if hits is not None:
             ax.spines[:].set(color=HIT if hit else MISS, linewidth=6 if hit else 1.5)
-    figure.suptitle(title, x=0.01, ha="left", fontsize=NORMAL, weight="bold")
+    count = "" if hits is None else f": {int(hits.sum())} hits of {len(patches)}"
+    heading = f"{found.layer}, kernel {kernel}{count}"
+    figure.suptitle(heading, x=0.01, ha="left", fontsize=NORMAL, weight="bold")
     return figure
 
 
@@ -206,17 +218,6 @@ def _write_numbers(ax: Axes, plane: Tensor) -> None:
     for row, numbers in enumerate(plane.tolist()):
         for column, value in enumerate(numbers):
             ax.text(column, row, f"{value:.2f}".replace("-", "−"), ha="center", va="center")
-
-
-def _frame(
-    ax: Axes,
-    corner: tuple[float, float],
-    width: float,
-    height: float,
-    colour: str,
-    line: float = 2.5,
-) -> None:
-    ax.add_patch(Rectangle(corner, width, height, fill=False, edgecolor=colour, linewidth=line))
 
 
 def _signed_bar(figure: Picture, drawn: object, axes: object, reach: float) -> None:
