@@ -106,7 +106,6 @@ def show_scores(
     return ax
 
 
-@clear_errors
 def bootstrap_interval(values: NDArray[Any], level: float = LEVEL) -> tuple[float, float]:
     """The percentile bootstrap (Efron 1979) of a mean, with random numbers of its own."""
     from scipy.stats import bootstrap  # type: ignore[import-untyped]

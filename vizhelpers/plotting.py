@@ -35,11 +35,10 @@ from vizhelpers.figures import (
     PLAIN_MAP,
     SIGNED_MAP,
     SMALL,
-    TINY,
     Picture,
     PictureAxes,
-    letters,
     number_text,
+    numeral,
 )
 
 Pixels = NDArray[np.uint8]  # [N, H, W, 3]
@@ -635,22 +634,22 @@ class _Sheet:
             ramp = np.linspace(1, 0, grid.size[0] - grid.top - 1)[:, None]
             sheet[grid.top : grid.size[0] - 1, -BAR:] = self.bar.colours(ramp, bytes=True)[..., :3]
         picture = Image.fromarray(sheet)
-        self._mark(ImageDraw.Draw(picture))
+        self._mark(picture)
         return np.asarray(picture)
 
-    def _mark(self, pen: ImageDraw.ImageDraw) -> None:
+    def _mark(self, picture: Image.Image) -> None:
         """Cross out what is empty and number the tiles, seen on any colour."""
+        pen = ImageDraw.Draw(picture)
         for index in self.void:
             left, top, right, bottom = self.grid.box(index)
-            for colour, width in (("white", 4), ("black", 2)):
+            for colour, width in (("white", 6), ("black", 2)):
                 pen.line((left, top, right - 1, bottom - 1), colour, width)
                 pen.line((left, bottom - 1, right - 1, top), colour, width)
-        pen.font = letters(TINY)
         if self.numbers and len(self.tiles) > 1 and min(self.grid.height, self.grid.width) >= 20:
             for index in range(len(self.tiles)):
                 left, top, *_ = self.grid.box(index)
-                spot = left + 3, top + 1
-                pen.text(spot, str(index), "white", stroke_width=1, stroke_fill="black")
+                face, outline = numeral(index)
+                picture.paste(face, (left + 2, top + 1), outline)
 
     def _write_captions(self, ax: Axes) -> None:
         if self.image is not None:

@@ -21,7 +21,7 @@ ROUNDS = 5
 def subplots(tiles: Tensor, *, ticks: bool) -> Figure:
     """One axes for each tile, as in most tutorials; the same size as the mosaic's figure."""
     side = round(len(tiles) ** 0.5)
-    figure = Figure(figsize=(6.7, 6.4), dpi=100)
+    figure = Figure(figsize=show_mosaic(tiles).figure.get_size_inches(), dpi=100)
     for tile, ax in zip(tiles, figure.subplots(side, side).flat, strict=True):
         ax.imshow(tile.movedim(0, -1) if tile.ndim == 3 else tile, cmap=PLAIN_MAP)
         if not ticks:

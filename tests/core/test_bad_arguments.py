@@ -43,6 +43,7 @@ FUNCTIONS: dict[Callable[..., Any], dict[str, Any]] = {
     vh.denormalize: {"images": IMAGES, "mean": (0.5,) * 3, "std": (0.5,) * 3},
     vh.show_mosaic: {
         "tiles": MAPS,
+        "image": IMAGES[0],
         "columns": 2,
         "scale": "shared",
         "center_zero": True,
@@ -57,12 +58,21 @@ FUNCTIONS: dict[Callable[..., Any], dict[str, Any]] = {
     vh.overlay: {
         "image": IMAGES[0],
         "heat": MAPS[0],
-        "alpha": 0.5,
         "mask": MAPS[0],
+        "labels": ["a"],
+        "parts": ["photo", "overlay"],
+        "columns": 2,
         "title": "t",
-        "vmin": 0.0,
+        "scale": "shared",
         "vmax": 1.0,
         "colorbar": True,
+    },
+    vh.show_scores: {
+        "scores": {"a": 0.5, "b": (0.5, 0.4, 0.6), "c": MAPS[0, 0]},
+        "reference": {"chance": 0.1},
+        "percent": True,
+        "title": "t",
+        "xlabel": "x",
     },
     vh.describe: {"values": MAPS, "name": "n"},
     vh.summarize: {

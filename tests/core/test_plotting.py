@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import torch
 from matplotlib import colormaps
-from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
-from PIL import Image
+from PIL import Image, ImageDraw
 
-from vizhelpers.figures import new_figure, to_png
-from vizhelpers.plotting import describe, mosaic, outlined, overlay, show_mosaic
+from vizhelpers.figures import DPI, PAGE, _as_shown, letters, new_figure, to_png
+from vizhelpers.plotting import describe, outlined, overlay, show_mosaic
+from vizhelpers.scenes import load_scenes
 
 NAN = float("nan")
 
@@ -22,82 +22,299 @@ def rgb(png):
     return np.asarray(Image.open(io.BytesIO(png)).convert("RGB")).astype(int)
 
 
-def on_screen(ax, *places):
-    """The colours that the finished picture has at places given in the axes' units."""
-    pixels = rgb(to_png(ax))
-    return [
-        pixels[int(len(pixels) - up), int(across)] for across, up in ax.transData.transform(places)
-    ]
-
-
 def colour(name, share):
     return np.array(colormaps[name](float(share))[:3]) * 255
+
+
+def where(ax, shade, near=4):
+    """Where the finished picture has a colour: [height, width]."""
+    return np.abs(rgb(to_png(ax)) - shade).max(axis=2) <= near
+
+
+def frame(flags):
+    """First row and column, and the first ones beyond, of what is true."""
+    rows, columns = np.flatnonzero(flags.any(axis=1)), np.flatnonzero(flags.any(axis=0))
+    return rows[0], columns[0], rows[-1] + 1, columns[-1] + 1
+
+
+def texts(ax):
+    return [text.get_text() for text in ax.texts]
+
+
+def written(text):
+    """The text in white on black, as large as a tile's number."""
+    image = Image.new("L", (int(letters(9).getlength(text)), 15))
+    ImageDraw.Draw(image).text((0, 0), text, 255, letters(9))
+    return image
 
 
 def random(*shape):
     return torch.rand(shape, generator=torch.Generator().manual_seed(0))
 
 
-# -- mosaic -----------------------------------------------------------------------------------
+def plain(*values, size=20):
+    """A tile of one value each."""
+    return torch.tensor(values)[:, None, None].expand(-1, size, size)
 
 
-def test_mosaic_by_hand():
-    tiles = torch.tensor([[[1, 2], [3, 4]], [[5, 6], [7, 8]], [[9, 10], [11, 12]]])
-    expected = [
-        [1, 2, 0, 5, 6],
-        [3, 4, 0, 7, 8],
-        [0, 0, 0, 0, 0],
-        [9, 10, 0, 0, 0],
-        [11, 12, 0, 0, 0],
-    ]
-    sheet = mosaic(tiles, columns=2, fill=0)
-    np.testing.assert_array_equal(sheet, expected)
-    assert sheet.dtype == np.float32
+RED, GREEN, BLUE = torch.eye(3)[:, :, None, None].expand(3, 3, 100, 100)
 
 
-def test_mosaic_gaps_are_nan_by_default():
-    sheet = mosaic(torch.ones(3, 2, 2), columns=2)
-    assert np.isnan(sheet).sum() == sheet.size - 3 * 4
+# -- show_mosaic ------------------------------------------------------------------------------
+
+
+def test_every_tile_is_at_its_place_with_its_own_number():
+    values = [i / 12 for i in range(1, 13)]
+    named = show_mosaic(plain(*values), columns=5, vmax=1, colorbar=False)
+    bare = show_mosaic(plain(*values), columns=5, vmax=1, colorbar=False, labels=False)
+    pixels, frames = rgb(to_png(named)), []
+    for index, value in enumerate(values):
+        shade = colour("viridis", value)
+        top, left, bottom, right = frame(where(bare, shade))
+        frames.append((top, left, bottom, right))
+        seen = pixels[top:bottom, left:right]
+        letter = np.asarray(written(str(index)))
+        high, wide = letter.shape
+        corner = seen[1 : 1 + high, 3 : 3 + wide]
+        assert (corner[letter > 200].min(axis=1) > 150).all(), index  # the digits are white
+        near = np.abs(seen - shade).max(axis=2) > 4  # whatever is drawn on the tile
+        assert 0 < near.sum() < 300
+        assert not near[15:].any()
+        assert not near[:, 22:].any()
+    tops, lefts, bottoms, rights = np.array(frames).T
+    assert set(bottoms - tops) == set(rights - lefts) == {200}  # ten whole pixels a value
+    step = lefts[1] - lefts[0]
+    np.testing.assert_array_equal(lefts, [8 + 1 + i % 5 * step for i in range(12)])
+    np.testing.assert_array_equal(tops - tops[0], [i // 5 * step for i in range(12)])
+
+
+def test_one_tile_needs_no_number():
+    assert to_png(show_mosaic(plain(1.0), colorbar=False)) == to_png(
+        show_mosaic(plain(1.0), colorbar=False, labels=False)
+    )
+
+
+@pytest.mark.parametrize("size", [3, 7, 31])
+def test_each_value_is_a_square_of_whole_pixels(size):
+    board = (torch.arange(size)[:, None] + torch.arange(size)) % 2
+    ax = show_mosaic(board[None].float(), colorbar=False)
+    dark = where(ax, colour("viridis", 0)).astype(int)
+    top, left, bottom, right = frame(dark)
+    for line in (dark[top + 2, left:right], dark[top:bottom, left + 2]):
+        changes = np.flatnonzero(np.diff(line))
+        assert len(changes) == size - 1
+        assert set(np.diff(changes)) == {(bottom - top) // size}
+
+
+def test_photos_and_large_maps_are_enlarged_smoothly():
+    ramp = torch.linspace(0, 1, 100).expand(100, 100)
+    for tiles in (ramp[None], ramp.expand(1, 3, 100, 100)):
+        sheet = np.asarray(show_mosaic(tiles, colorbar=False).images[0].get_array())
+        assert sheet.shape == (322, 322, 3)
+        assert len(np.unique(sheet[100], axis=0)) > 150  # of 100 values
+
+
+def test_photos_fill_the_page_beside_each_other():
+    scenes = load_scenes().images[:4]
+    ax = show_mosaic(torch.stack([RED, GREEN, BLUE, RED / 2]), labels=["a", "b", "c", "d"])
+    frames = [frame(where(ax, shade)) for shade in ([255, 0, 0], [0, 255, 0], [0, 0, 255])]
+    tops, lefts, bottoms, rights = np.array(frames).T
+    assert len(set(tops)) == 1
+    assert (rights - lefts).min() >= 250
+    assert (bottoms - tops).min() >= 250
+    assert (lefts[1:] > rights[:-1]).all()
+    assert PAGE - 40 < ax.figure.get_figwidth() * DPI <= PAGE
+    assert texts(ax) == ["a", "b", "c", "d"]
+    scenes = scenes / 255 if scenes.dtype == torch.uint8 else scenes
+    ((kind, data),) = _as_shown(show_mosaic(scenes).figure).items()
+    assert kind == "image/jpeg"
+    assert len(data) < 250_000
+    sizes = {to_png_size(data), to_png_size(to_png(show_mosaic(scenes)))}
+    assert len(sizes) == 1
+
+
+def to_png_size(data):
+    return Image.open(io.BytesIO(data)).size
+
+
+@pytest.mark.parametrize(("count", "size"), [(100, 56), (64, 8), (16, 32), (512, 4), (3, 200)])
+def test_a_mosaic_is_large_but_not_larger_than_the_page(count, size):
+    figure = show_mosaic(random(count, size, size), title="layer").figure
+    wide, high = figure.get_size_inches() * DPI
+    assert wide <= PAGE
+    assert high < 720
+    assert max(wide / PAGE, high / 680) > 0.85
+
+
+def test_the_input_stands_left_of_its_maps():
+    ax = show_mosaic(plain(*[1.0] * 9), image=RED, title="layer1")
+    top, left, bottom, right = frame(where(ax, [255, 0, 0]))
+    assert (bottom - top, right - left) == (256, 256)
+    maps = frame(where(ax, colour("viridis", 1)))
+    assert maps[1] > right
+    assert maps[0] == top
+    assert texts(ax)[0] == "input"
+    assert ax.get_title("left") == "layer1"
+    with pytest.raises(ValueError, match="denormalize"):
+        show_mosaic(random(2, 4, 4), image=RED - 2)
+
+
+def test_shared_scale_lets_tiles_be_compared_and_each_says_so():
+    tiles = torch.tensor([[[0.0, 1.0]], [[0.0, 4.0]]])
+
+    def areas(scale):
+        ax = show_mosaic(tiles, scale=scale, colorbar=False, labels=False)
+        return [where(ax, colour("viridis", share)).sum() for share in (0, 0.25, 1)], ax
+
+    (dark, middle, bright), ax = areas("shared")
+    assert dark == 2 * middle == 2 * bright > 0
+    assert ax.get_xlabel() == ""
+    (dark, middle, bright), ax = areas("each")
+    assert dark == bright > middle == 0
+    assert "each tile is stretched to its own range" in ax.get_xlabel()
+
+
+def bar(ax):
+    """What stands beside the colour bar, and its colours from bottom to top."""
+    sheet = np.asarray(ax.images[0].get_array()).astype(int)
+    return texts(ax), sheet[-3:0:-1, -5]
 
 
 @pytest.mark.parametrize(
-    ("count", "height", "width", "columns", "pad"),
-    [(1, 3, 4, None, 1), (7, 3, 4, 3, 2), (64, 7, 7, 9, 1), (5, 1, 1, 5, 0), (4, 2, 3, 1, (5, 2))],
+    ("values", "options", "names", "cmap"),
+    [
+        ([3.0, 4.0], {}, ["0", "4"], "viridis"),
+        ([3.0, 4.0], {"vmin": 3, "vmax": 4}, ["3", "4"], "viridis"),
+        ([-1.0, 3.0], {}, ["−3", "0", "3"], "bwr"),
+        ([1.0, 3.0], {"center_zero": True}, ["−3", "0", "3"], "bwr"),
+        ([-1.0, 3.0], {"center_zero": False}, ["−1", "3"], "viridis"),
+        ([-1.0, 3.0], {"vmax": 5}, ["−5", "0", "5"], "bwr"),
+        ([-1.0, 3.0], {"vmin": -1, "vmax": 3}, ["−1", "3"], "viridis"),  # white would not be 0
+        ([-1.0, 3.0], {"vmin": 0}, ["0", "3"], "viridis"),
+        ([1.0, 3.0], {"vmin": -3, "vmax": 3}, ["−3", "0", "3"], "bwr"),
+        ([1.0, 3.0], {"scale": "each"}, ["0", "max"], "viridis"),
+        ([-1.0, 3.0], {"scale": "each"}, ["−max", "0", "max"], "bwr"),
+        ([1.0, 3.0], {"cmap": "gray"}, ["0", "3"], "gray"),
+    ],
 )
-def test_every_tile_is_at_its_place(count, height, width, columns, pad):
-    tiles = random(count, height, width)
-    sheet = mosaic(tiles, columns=columns, pad=pad)
-    down, across = pad if isinstance(pad, tuple) else (pad, pad)
-    for index, tile in enumerate(tiles.numpy()):
-        row, column = divmod(index, columns or 1)
-        top, left = row * (height + down), column * (width + across)
-        np.testing.assert_array_equal(sheet[top : top + height, left : left + width], tile)
+def test_the_colour_bar_has_the_scale(values, options, names, cmap):
+    found, colours = bar(show_mosaic(plain(*values), labels=False, **options))
+    assert found == names
+    for share in (0, 0.25, 0.5, 1):
+        seen = colours[round(share * (len(colours) - 1))]
+        np.testing.assert_allclose(seen, colour(cmap, share), atol=6)
 
 
-def test_colour_tiles_keep_their_channels():
-    tiles = random(3, 3, 4, 5)
-    sheet = mosaic(tiles, columns=2)
-    assert sheet.shape == (9, 11, 3)
-    np.testing.assert_array_equal(sheet[5:, :5], tiles[2].permute(1, 2, 0))
-    np.testing.assert_array_equal(sheet[5:, 6:], 1)  # no fourth tile: white
+def test_values_with_a_sign_are_white_at_zero():
+    ax = show_mosaic(torch.tensor([[[-1.0, 0.0, 3.0]]]), colorbar=False, cmap=None)
+    sheet = np.asarray(ax.images[0].get_array()).astype(int)
+    side = sheet.shape[1] / 3
+    seen = [sheet[sheet.shape[0] // 2, int(side * (i + 0.5))] for i in range(3)]
+    np.testing.assert_allclose(seen, [colour("bwr", s) for s in (1 / 3, 0.5, 1)], atol=4)
 
 
-def test_default_columns_make_about_a_square():
-    high, wide = mosaic(torch.zeros(100, 8, 8)).shape
-    assert high == wide
-    high, wide = mosaic(torch.zeros(12, 4, 40)).shape
-    assert 1 / 3 < high / wide < 3
+def test_a_text_for_each_tile():
+    with pytest.raises(ValueError, match="3 tiles but 1 labels"):
+        show_mosaic(random(3, 4, 4), labels=["cat"])
+    assert texts(show_mosaic(random(3, 4, 4), labels=["$a", "b", "c"], colorbar=False))[0] == "$a"
 
 
-def test_mosaic_takes_what_a_network_gives():
-    tiles = random(2, 1, 3, 3).requires_grad_()
-    np.testing.assert_array_equal(mosaic(tiles, columns=2)[:, :3], tiles.detach()[0, 0])
-    np.testing.assert_array_equal(
-        mosaic(tiles.bfloat16()[:1]), tiles[0, 0].detach().bfloat16().float()
-    )
-    np.testing.assert_array_equal(mosaic(np.array([[[True, False]]])), [[1, 0]])
-    photo = torch.full((1, 3, 2, 2), 255, dtype=torch.uint8)
-    np.testing.assert_array_equal(mosaic(photo), np.ones((2, 2, 3)))
+def test_no_text_is_cut_off():
+    weights = random(40, 5, 5) * 2e-4 - 1e-4
+    weights[3] = 0
+    heat = random(2, 3, 3) - 0.5
+    pictures = [
+        show_mosaic(weights, title="features.denseblock1.denselayer2.conv1", max_tiles=30),
+        show_mosaic(random(4, 3, 40, 40), labels=["a", "b", "c", "d"], columns=2),
+        show_mosaic(weights[:1], title="a title that is much longer than one small tile is wide"),
+        show_mosaic(weights[:2], title="as long as a sentence " * 12, image=RED),
+        show_mosaic(random(2, 30, 30), scale="each"),
+        overlay(random(3, 24, 24), heat[0], title="Grad-CAM"),
+        overlay(random(2, 3, 24, 24), heat * 1e-5, labels=["one", "two"], scale="each"),
+    ]
+    for ax in pictures:
+        figure = ax.figure
+        box = figure.get_tightbbox()
+        assert box.x0 >= 0
+        assert box.y0 >= 0
+        assert box.x1 <= figure.get_figwidth()
+        assert box.y1 <= figure.get_figheight()
+
+
+def test_empty_tiles_are_crossed_out_and_counted():
+    tiles = random(6, 5, 5) + 0.1
+    tiles[1], tiles[4], tiles[5, 2, 2], tiles[2] = 0, 0, NAN, 0.5
+    ax = show_mosaic(tiles, labels=False, columns=3, colorbar=False)
+    assert ax.get_xlabel().splitlines() == [
+        "all zero: 2 (1, 4)",
+        "NaN or infinity: 1 (5)",
+        "one value everywhere: 1 (2)",
+    ]
+    sheet = np.asarray(ax.images[0].get_array()).astype(int)
+    high, wide = sheet.shape[0] // 2, sheet.shape[1] // 3
+    crossed = []
+    for index in range(6):
+        row, column = divmod(index, 3)
+        y, x = int((row + 0.5) * high), int((column + 0.5) * wide)
+        middle = sheet[y - 10 : y + 10, x - 10 : x + 10].sum(axis=2)  # where two lines cross
+        crossed.append(bool((middle == 0).any() and (middle == 3 * 255).any()))
+    assert crossed == [False, True, False, False, True, True]
+    assert show_mosaic(random(6, 5, 5)).get_xlabel() == ""
+    assert show_mosaic(torch.tensor([[[2.0]], [[3.0]]])).get_xlabel() == ""  # single values
+
+
+@pytest.mark.parametrize("value", [0.0, -2.0, NAN, float("inf")])
+def test_degenerate_values_can_be_drawn(value):
+    assert to_png(show_mosaic(torch.full((2, 4, 4), value)))
+
+
+def test_many_tiles_are_cut_with_a_note_but_share_the_whole_scale():
+    tiles = random(30, 4, 4)
+    tiles[29] = 7
+    ax = show_mosaic(tiles, max_tiles=20, title="layer4")
+    assert "only the first 20 of 30 tiles" in ax.get_xlabel()
+    assert ax.get_title("left") == "layer4"  # no shape
+    assert texts(ax) == ["0", "7"]
+
+
+def test_kernels_are_grey_at_zero_and_dark_photos_dark():
+    kernel = torch.zeros(1, 3, 1, 3)
+    kernel[0, :, 0, 0], kernel[0, :, 0, 2] = -0.4, 0.4
+    ax = show_mosaic(kernel)
+    assert where(ax, [0] * 3, 1).sum() >= where(ax, [128] * 3, 3).sum() > 100**2
+    assert ax.get_xlabel() == "grey is 0, black −0.4, white 0.4 in every tile"
+    assert show_mosaic(kernel, vmin=-1, vmax=3).get_xlabel() == "black −1, white 3 in every tile"
+    assert where(show_mosaic(torch.full((1, 3, 8, 8), 0.2)), [51] * 3, 3).sum() >= 320**2
+
+
+def test_too_many_values_for_the_screen_are_averaged_with_a_note():
+    fine = (torch.arange(900)[:, None] + torch.arange(900)) % 2
+    ax = show_mosaic(fine[None].float(), colorbar=False)
+    assert ax.get_xlabel() == "drawn smaller: one point is the mean of several values"
+    assert where(ax, colour("viridis", 0.5), 12).sum() > 300**2
+    assert max(rgb(to_png(ax)).shape) < 700
+
+
+def test_given_axes_are_used_and_returned():
+    figure = Figure(layout="constrained")
+    left, right = figure.subplots(1, 2)
+    assert show_mosaic(random(4, 6, 6), ax=left, image=RED) is left
+    assert overlay(random(3, 8, 8), random(2, 2), ax=right, mask=random(8, 8)) is right
+    assert rgb(to_png(figure)).shape == rgb(to_png(left)).shape == (480, 640, 3)
+
+
+def test_what_cannot_be_drawn_is_refused():
+    with pytest.raises(ValueError, match='"shared" or "each"'):
+        show_mosaic(random(2, 4, 4), scale="all")
+    with pytest.raises(ValueError, match="leave them out"):
+        show_mosaic(random(2, 4, 4), scale="each", vmax=1)
+    with pytest.raises(ValueError, match="must rise"):
+        show_mosaic(random(2, 4, 4), vmin=2, vmax=1)
+    with pytest.raises(ValueError, match="not in the middle"):
+        show_mosaic(random(2, 4, 4), center_zero=True, vmin=-1, vmax=3)
+    for options in ({"columns": 0}, {"max_tiles": 0}):
+        with pytest.raises(ValueError, match="must be 1 or more"):
+            show_mosaic(random(2, 4, 4), **options)
 
 
 @pytest.mark.parametrize(
@@ -112,305 +329,137 @@ def test_mosaic_takes_what_a_network_gives():
 )
 def test_wrong_shapes_are_explained(shape, hint):
     with pytest.raises(ValueError, match=hint):
-        mosaic(torch.zeros(shape))
+        show_mosaic(torch.zeros(shape))
 
 
 @pytest.mark.parametrize("tiles", [None, "maps", [[object()]], torch.zeros(1, 2, 2) * 1j])
 def test_wrong_kinds_are_explained(tiles):
     with pytest.raises(TypeError, match="tensor or an array of real numbers"):
-        mosaic(tiles)
+        show_mosaic(tiles)
 
 
-@pytest.mark.parametrize("options", [{"columns": 0}, {"pad": -1}])
-def test_impossible_layout(options):
-    with pytest.raises(ValueError, match="columns must be 1 or more"):
-        mosaic(torch.zeros(2, 2, 2), **options)
-
-
-# -- show_mosaic ------------------------------------------------------------------------------
-
-
-def test_every_tile_of_the_finished_picture():
-    values = torch.arange(1, 13.0)
-    ax = show_mosaic(values.view(12, 1, 1).expand(12, 20, 20), columns=5)
-    assert len(ax.images) == 1  # one image for all tiles
-    place = ax.images[0].get_array()
-    cell = (place.shape[0] + 2) / 3  # three rows with gaps of two
-    places = [((i % 5 + 0.5) * cell, (i // 5 + 0.5) * cell) for i in range(15)]
-    found = on_screen(ax, *places)
-    np.testing.assert_allclose(found[:12], [colour("viridis", v / 12) for v in values], atol=4)
-    np.testing.assert_array_equal(found[12:], 255)  # unused places are white
-
-
-@pytest.mark.parametrize("size", [3, 7, 31])
-def test_each_value_is_a_square_of_whole_pixels(size):
-    board = (torch.arange(size)[:, None] + torch.arange(size)) % 2
-    ax = show_mosaic(board[None].float(), colorbar=False)
-    pixels = rgb(to_png(ax))
-    dark = (np.abs(pixels - colour("viridis", 0)).max(axis=2) < 5).astype(int)
-    for line in (dark[len(dark) // 2], dark[:, 8 + size // 2]):
-        changes = np.flatnonzero(np.diff(line))
-        assert len(changes) >= size - 1
-        assert len(set(np.diff(changes))) == 1
-
-
-def test_shared_scale_lets_tiles_be_compared():
-    tiles = torch.stack([torch.tensor([[0.0, 1.0]]), torch.tensor([[0.0, 4.0]])])
-    image = show_mosaic(tiles).images[0]
-    assert image.get_clim() == (0, 4)
-    assert set(np.unique(image.get_array().compressed())) == {0, 1, 4}
-
-
-def test_each_scale_stretches_and_says_so():
-    tiles = torch.stack([torch.tensor([[0.0, 1.0]]), torch.tensor([[0.0, 4.0]])])
-    ax = show_mosaic(tiles, scale="each")
-    assert set(np.unique(ax.images[0].get_array().compressed())) == {0, 1}
-    assert "each tile is stretched to its own range" in ax.get_xlabel()
-    signed = show_mosaic(torch.tensor([[[-2.0, 1.0]], [[-1.0, 8.0]]]), scale="each").images[0]
-    assert set(np.unique(signed.get_array().compressed())) == {-1, 0.5, -0.125, 1}
-    assert signed.get_clim() == (-1, 1)
-
-
-def test_positive_values_start_at_zero_unless_told_otherwise():
-    tiles = random(4, 5, 5) + 3
-    assert show_mosaic(tiles).images[0].get_clim() == (0, pytest.approx(tiles.max().item()))
-    assert show_mosaic(tiles, vmin=3, vmax=4).images[0].get_clim() == (3, 4)
-
-
-def test_values_with_a_sign_are_centred_on_zero():
-    tiles = torch.tensor([[[-1.0, 0.0, 3.0]]])
-    ax = show_mosaic(tiles, title="weights")
-    assert ax.images[0].get_clim() == (-3, 3)
-    side = ax.images[0].get_array().shape[1] / 3
-    seen = on_screen(ax, *((side * (i + 0.5), side / 2) for i in range(3)))
-    np.testing.assert_allclose(seen, [colour("bwr", s) for s in (1 / 3, 0.5, 1)], atol=4)
-    assert show_mosaic(tiles.abs(), center_zero=True).images[0].get_clim() == (-3, 3)
-    assert show_mosaic(tiles, center_zero=False).images[0].get_clim() == (-1, 3)
-    assert show_mosaic(tiles, vmax=5).images[0].get_clim() == (-5, 5)
-
-
-def test_colour_bar_names_its_ends():
-    ax = show_mosaic(torch.tensor([[[-0.25, 0.5]]]))
-    bar = ax.child_axes[0]
-    assert [text.get_text() for text in bar.get_yticklabels()] == ["−0.5", "0", "0.5"]
-    assert not show_mosaic(torch.ones(1, 2, 2), colorbar=False).child_axes
-
-
-def test_tile_numbers_add_up():
-    texts = {text.get_text(): text.get_position() for text in show_mosaic(random(12, 8, 8)).texts}
-    assert set(texts) == {"0", "4", "8", "+0", "+1", "+2", "+3"}
-    assert texts["0"][1] < texts["4"][1] < texts["8"][1]  # downwards
-    assert texts["+0"][0] < texts["+1"][0] < texts["+3"][0]
-    one_row = show_mosaic(random(3, 8, 8), columns=3)
-    assert [text.get_text() for text in one_row.texts] == ["0", "1", "2"]
-    assert not show_mosaic(random(12, 8, 8), labels=False).texts
-
-
-def test_a_text_for_each_tile():
-    names = ["cat", "dog", "fish"]
-    ax = show_mosaic(random(3, 3, 20, 20), labels=names)
-    assert [text.get_text() for text in ax.texts] == names
-    with pytest.raises(ValueError, match="3 tiles but 1 labels"):
-        show_mosaic(random(3, 4, 4), labels=["cat"])
-
-
-def test_no_text_is_cut_off():
-    weights = random(40, 5, 5) * 2e-4 - 1e-4
-    weights[3] = 0
-    pictures = [
-        show_mosaic(weights, title="features.denseblock1.denselayer2.conv1", max_tiles=30),
-        show_mosaic(random(4, 3, 40, 40), labels=["a", "b", "c", "d"], columns=2),
-        show_mosaic(weights[:1], title="a title that is much longer than one small tile is wide"),
-        show_mosaic(random(2, 30, 30), scale="each"),
-        overlay(random(3, 24, 24), random(3, 3) - 0.5, title="Grad-CAM"),
-    ]
-    for ax in pictures:
-        figure = ax.figure
-        box = figure.get_tightbbox()
-        assert box.x0 >= 0
-        assert box.y0 >= 0
-        assert box.x1 <= figure.get_figwidth()
-        assert box.y1 <= figure.get_figheight()
-
-
-def test_empty_tiles_are_crossed_out_and_counted():
-    tiles = random(6, 5, 5)
-    tiles[1], tiles[4], tiles[5, 2, 2], tiles[2] = 0, 0, NAN, 0.5
-    ax = show_mosaic(tiles)
-    crosses = [item for item in ax.collections if isinstance(item, LineCollection)]
-    assert [len(item.get_segments()) for item in crosses] == [6, 6]  # white below black
-    assert ax.get_xlabel().splitlines() == [
-        "all zero: 2 (1, 4)",
-        "NaN or infinity: 1 (5)",
-        "one value everywhere: 1 (2)",
-    ]
-    plain = show_mosaic(random(6, 5, 5))
-    assert plain.get_xlabel() == ""
-    assert sum(len(item.get_segments()) for item in plain.collections) == 0
-
-
-def test_single_values_are_not_called_empty():
-    assert show_mosaic(torch.tensor([[[2.0]], [[3.0]]])).get_xlabel() == ""
-
-
-def test_the_colours_of_a_scale_that_is_given_do_not_depend_on_the_values():
-    tiles = torch.tensor([[[-1.0, 0.0, 3.0]]])
-
-    def drawn(values, **limits):
-        image = show_mosaic(values, **limits).images[0]
-        return image.get_clim(), image.get_cmap().name
-
-    assert drawn(tiles.abs(), vmin=-3, vmax=3) == drawn(tiles, vmin=-3, vmax=3) == ((-3, 3), "bwr")
-    # Zero is not in the middle, so that white would be another number.
-    assert drawn(tiles, vmin=-1, vmax=3) == ((-1, 3), "viridis")
-    assert drawn(tiles, vmin=0) == ((0, 3), "viridis")
-    kernels = tiles.expand(1, 3, 1, 3)
-    note = show_mosaic(kernels, vmin=-1, vmax=3).get_xlabel()
-    assert note == "black −1, white 3 in every tile"
-    assert show_mosaic(kernels, vmin=-3, vmax=3).get_xlabel().startswith("grey is 0, black −3")
-
-
-@pytest.mark.parametrize("value", [0.0, -2.0, NAN, float("inf")])
-def test_degenerate_values_can_be_drawn(value):
-    assert to_png(show_mosaic(torch.full((2, 4, 4), value)))
-
-
-def test_many_tiles_are_cut_with_a_note_but_share_the_whole_scale():
-    tiles = random(30, 4, 4)
-    tiles[29] = 7
-    ax = show_mosaic(tiles, max_tiles=20, title="layer4")
-    assert "only the first 20 of 30 tiles" in ax.get_xlabel()
-    assert ax.get_title("left") == "layer4  [30, 4, 4]"
-    assert ax.images[0].get_clim() == (0, 7)
-
-
-def test_photos_keep_their_colours():
-    photos = random(2, 3, 1, 1).expand(2, 3, 30, 30)
-    ax = show_mosaic(photos, columns=2)
-    side = ax.images[0].get_array().shape[0]
-    found = on_screen(ax, (side * 0.5, side / 2), (side * 1.5, side / 2))
-    np.testing.assert_allclose(found, photos[:, :, 0, 0] * 255, atol=3)
-
-
-def test_a_dark_photo_stays_dark():
-    ax = show_mosaic(torch.full((1, 3, 8, 8), 0.2))
-    np.testing.assert_allclose(on_screen(ax, (20, 20)), [[51, 51, 51]], atol=3)
-
-
-def test_kernels_are_grey_at_zero():
-    kernel = torch.zeros(1, 3, 1, 3)
-    kernel[0, :, 0, 0], kernel[0, :, 0, 2] = -0.4, 0.4
-    ax = show_mosaic(kernel)
-    side = ax.images[0].get_array().shape[0]
-    seen = on_screen(ax, *((side * (i + 0.5), side / 2) for i in range(3)))
-    np.testing.assert_allclose(seen, [[0] * 3, [128] * 3, [255] * 3], atol=3)
-    assert ax.get_xlabel() == "grey is 0, black −0.4, white 0.4 in every tile"
-
-
-def test_too_many_values_for_the_screen_are_averaged_with_a_note():
-    fine = random(2, 901, 901)
-    ax = show_mosaic(fine, columns=1, colorbar=False)
-    drawn = ax.images[0].get_array()
-    assert drawn.shape == (2 * 226 + 2, 226)  # blocks of 4, the last one cut off
-    np.testing.assert_allclose(
-        drawn[:225, :225],
-        np.asarray(fine[0, :900, :900]).reshape(225, 4, 225, 4).mean(axis=(1, 3)),
-        atol=1e-6,
-    )
-    np.testing.assert_allclose(drawn[-1, -1], fine[1, 900, 900])
-    assert "one point is the mean of 4 × 4 values" in ax.get_xlabel()
-    assert max(rgb(to_png(ax)).shape) < 700
-
-
-def test_given_axes_are_used_and_returned():
-    figure = Figure(layout="constrained")
-    left, right = figure.subplots(1, 2)
-    assert show_mosaic(random(4, 6, 6), ax=left) is left
-    assert overlay(random(3, 8, 8), random(2, 2), ax=right) is right
-    assert to_png(figure) == to_png(left)
-
-
-def test_wrong_scales_are_refused():
-    with pytest.raises(ValueError, match='"shared" or "each"'):
-        show_mosaic(random(2, 4, 4), scale="all")
-    with pytest.raises(ValueError, match="leave them out"):
-        show_mosaic(random(2, 4, 4), scale="each", vmax=1)
-    with pytest.raises(ValueError, match="must rise"):
-        show_mosaic(random(2, 4, 4), vmin=2, vmax=1)
-    with pytest.raises(ValueError, match="not in the middle"):
-        show_mosaic(random(2, 4, 4), center_zero=True, vmin=-1, vmax=3)
-
-
-@pytest.mark.parametrize("options", [{"columns": 0}, {"max_tiles": 0}])
-def test_a_mosaic_of_nothing_is_refused(options):
-    with pytest.raises(ValueError, match="must be 1 or more"):
-        show_mosaic(random(2, 4, 4), **options)
+def test_a_mosaic_takes_what_a_network_gives():
+    tiles = random(2, 1, 3, 3).requires_grad_()
+    assert to_png(show_mosaic(tiles)) == to_png(show_mosaic(tiles.detach()[:, 0].numpy()))
+    photo = torch.full((1, 3, 2, 2), 255, dtype=torch.uint8)
+    assert to_png(show_mosaic(photo)) == to_png(show_mosaic(torch.ones(1, 3, 2, 2)))
+    assert to_png(show_mosaic(tiles.bfloat16())) == to_png(show_mosaic(tiles.bfloat16().float()))
 
 
 # -- overlay ----------------------------------------------------------------------------------
 
 
-def test_heat_lies_where_it_belongs():
-    heat = torch.zeros(4, 4)
-    heat[1, 2] = 5
-    ax = overlay(torch.full((3, 64, 64), 0.5), heat, alpha=1)
-    drawn = ax.images[-1]
-    assert drawn.get_clim() == (0, 5)  # the map's own values, not stretched to 1
-    high, wide = drawn.get_array().shape
-    peak, corner = on_screen(ax, (wide * 2.5 / 4, high * 1.5 / 4), (5, high - 5))
-    np.testing.assert_allclose(peak, colour("viridis", 1), atol=12)
-    np.testing.assert_allclose(corner, colour("viridis", 0), atol=4)
+def panels(ax, count):
+    """The panels of one row, cut out of the sheet: [count, side, side, 3]."""
+    sheet = np.asarray(ax.images[0].get_array()).astype(int)
+    side = (sheet.shape[1] - 2 + 10) // count - 10 if count > 1 else sheet.shape[1] - 2
+    bottom = sheet.shape[0] - 1
+    return np.stack(
+        [sheet[bottom - side : bottom, 1 + i * (side + 10) :][:, :side] for i in range(count)]
+    )
 
 
-def test_heat_is_resized_bilinearly():
+def test_where_there_is_no_heat_the_photo_is_untouched_and_strong_heat_covers_it():
+    image, heat = random(3, 40, 40), torch.zeros(8, 8)
+    heat[2:4, 4:6] = 5
+    ax = overlay(image, heat, parts=["photo", "overlay"], colorbar=False)
+    photo, covered = panels(ax, 2)
+    side = len(photo)
+    untouched = np.ones((side, side), dtype=bool)
+    untouched[side * 3 // 16 : side * 9 // 16, side * 7 // 16 : side * 13 // 16] = False
+    assert (covered != photo).any(axis=2).sum() > 0.9 * (~untouched).sum()
+    np.testing.assert_array_equal(covered[untouched], photo[untouched])
+    spot = side * 3 // 8, side * 5 // 8
+    expected = 0.2 * photo[spot] + 0.8 * colour("inferno", 1)
+    np.testing.assert_allclose(covered[spot], expected, atol=4)
+    half = overlay(image, heat, parts=["photo", "overlay"], colorbar=False, vmax=10)
+    expected = 0.6 * photo[spot] + 0.4 * colour("inferno", 0.5)
+    np.testing.assert_allclose(panels(half, 2)[1][spot], expected, atol=4)
+    assert bar(overlay(image, heat))[0] == ["0", "5"]  # the map's own values
+
+
+def test_heat_is_resized_bilinearly_and_shown_alone_in_blocks():
     heat = torch.tensor([[0.0, 1.0]])
-    drawn = overlay(torch.zeros(3, 4, 4), heat).images[-1].get_array()
-    middle = drawn[0, drawn.shape[1] // 2 - 1 : drawn.shape[1] // 2 + 1].mean()
-    assert middle == pytest.approx(0.5)
-    assert (np.diff(drawn[0]) >= 0).all()
-    assert np.diff(drawn[0]).max() < 0.1  # no step
-    assert (drawn[0, 0], drawn[0, -1]) == (0, 1)
+    ax = overlay(torch.ones(3, 40, 40), heat, parts=["heat", "overlay"], colorbar=False)
+    blocks, smooth = panels(ax, 2)
+    np.testing.assert_array_equal(np.unique(blocks[100].sum(axis=1)).size, 2)
+    levels = smooth[100, :, 2]  # white turns into yellow
+    assert (np.diff(levels) <= 0).sum() > 0.9 * len(levels)
+    assert np.abs(np.diff(levels)).max() < 12  # no step
+    assert levels[0] == 255
 
 
-def test_the_image_shows_through_in_grey():
-    for channel, share in enumerate((0.299, 0.587, 0.114)):  # ITU-R BT.601
-        image = torch.zeros(3, 8, 8)
-        image[channel] = 1
-        seen = on_screen(overlay(image, torch.zeros(2, 2), alpha=0), (40, 40))
-        np.testing.assert_allclose(seen, [[share * 255] * 3], atol=4)
+def test_signed_heat_is_red_for_and_blue_against_on_pale_grey():
+    image = torch.tensor([0.9, 0.2, 0.4])[:, None, None].expand(3, 30, 30)
+    ax = overlay(image, torch.tensor([[-2.0, 0.0, 1.0]]).repeat_interleave(9, 1))
+    names, _ = bar(ax)
+    assert names == ["−2", "0", "2"]
+    (shown,) = panels(overlay(image, torch.tensor([[-2.0, 0.0, 1.0]]), colorbar=False), 1)
+    pale = 166 + 0.35 * 255 * (0.299 * 0.9 + 0.587 * 0.2 + 0.114 * 0.4)  # luma of ITU-R BT.601
+    side = len(shown)
+    against, nothing, for_it = (shown[side // 2, int(side * x)] for x in (0.02, 0.5, 0.98))
+    np.testing.assert_allclose(nothing, [pale] * 3, atol=2)
+    np.testing.assert_allclose(against, [0.2 * pale, 0.2 * pale, 0.2 * pale + 204], atol=3)
+    np.testing.assert_allclose(for_it, [0.6 * pale + 102, 0.6 * pale, 0.6 * pale], atol=3)
 
 
-def test_signed_heat_is_centred_on_zero():
-    ax = overlay(torch.zeros(3, 8, 8), torch.tensor([[-1.0, 4.0]]))
-    assert ax.images[-1].get_clim() == (-4, 4)
-    assert ax.images[-1].get_cmap().name == "bwr"
+def test_the_outline_follows_the_mask_white_on_black():
+    mask = torch.zeros(100, 100)
+    mask[20:60, 30:80] = 1
+    ax = overlay(torch.full((3, 100, 100), 0.5), torch.zeros(2, 2), mask=mask, colorbar=False)
+    pixels = rgb(to_png(ax))
+    panel, zoom = pixels[9 : 9 + 320, 9 : 9 + 320], 3.2
+    white = (panel > 230).all(axis=2)
+    np.testing.assert_allclose(np.array(frame(white)) / zoom, [20, 30, 60, 80], atol=0.8)
+    dark = np.array(frame((panel < 90).all(axis=2))) / zoom
+    assert (dark[:2] < [20, 30]).all()
+    assert (dark[2:] > [60, 80]).all()
+    both = overlay(RED, torch.zeros(2, 2), mask=mask, parts=["photo", "overlay"], colorbar=False)
+    edge = where(both, [255] * 3, 20)
+    middle = edge.shape[1] // 2
+    assert edge[60:250, middle + 40 : -40].any()
+    assert not edge[60:250, 40 : middle - 40].any()  # the plain photo stays plain
 
 
-def test_the_outline_follows_the_mask():
-    mask = torch.zeros(10, 10)
-    mask[2:6, 3:8] = 1
-    ax = overlay(torch.zeros(3, 10, 10), torch.zeros(2, 2), mask=mask)
-    points = np.concatenate([path.vertices for path in ax.collections[-1].get_paths()])
-    side = ax.images[-1].get_array().shape[0]
-    assert ax.get_xlim() == (-0.5, side - 0.5)  # the outline has not moved the picture
-    zoom = side / 10
-    left, top = points.min(axis=0) / zoom
-    right, bottom = points.max(axis=0) / zoom
-    np.testing.assert_allclose([left, top, right, bottom], [3, 2, 8, 6], atol=0.1)
+def test_many_overlays_each_with_its_own_image_and_caption():
+    images, heats = torch.stack([RED, GREEN, BLUE]), torch.zeros(3, 2, 2)
+    heats[1] = 4
+    heats[2] = 2
+    ax = overlay(images, heats, labels=["r", "g", "b"], colorbar=False)
+    assert texts(ax) == ["r", "g", "b"]
+    middles = panels(ax, 3)[:, 100, 100]
+    expected = [0.2 * np.array([0, 255, 0]) + 0.8 * colour("inferno", 1)]
+    expected += [0.6 * np.array([0, 0, 255]) + 0.4 * colour("inferno", 0.5)]
+    np.testing.assert_allclose(middles, [[255, 0, 0], *expected], atol=3)
+    assert ax.get_xlabel().splitlines() == ["all zero: 1 (r)", "one value everywhere: 2 (g, b)"]
+    each = overlay(images, heats, scale="each", colorbar=False, labels=["r", "g", "b"])
+    expected[1] = 0.2 * np.array([0, 0, 255]) + 0.8 * colour("inferno", 1)
+    np.testing.assert_allclose(panels(each, 3)[:, 100, 100], [[255, 0, 0], *expected], atol=3)
+    assert "do not compare" in each.get_xlabel()
 
 
-def test_an_empty_map_is_said():
-    ax = overlay(random(3, 8, 8), torch.zeros(2, 2))
-    assert ax.get_xlabel() == "all zero"
+def test_parts_stand_side_by_side_or_in_rows():
+    one = overlay(RED, random(2, 2), parts=["photo", "heat", "overlay"], title="Grad-CAM")
+    assert texts(one)[:3] == ["input", "heat", "overlay"]
+    assert len({text.get_position()[1] for text in one.texts[:3]}) == 1
+    many = overlay(RED, random(3, 2, 2), parts=["photo", "overlay"], labels=["a", "b", "c"])
+    assert texts(many)[:4] == ["input", "a", "b", "c"]
+    images = torch.stack([RED, GREEN])
+    rows = overlay(images, random(2, 2, 2), parts=["photo", "overlay"], labels=["a", "b"])
+    places = [text.get_position() for text in rows.texts[:4]]
+    assert places[0][1] == places[1][1] < places[2][1] == places[3][1]
+    assert [x for x, _ in places[:2]] == [x for x, _ in places[2:]]
 
 
 @pytest.mark.parametrize(
     ("image", "heat", "mask", "hint"),
     [
-        ((1, 3, 8, 8), (2, 2), None, r"images?\[0\]"),
         ((1, 8, 8), (2, 2), None, r"\[3, H, W\]"),
-        ((3, 8, 8), (1, 2, 2), None, r"heat\[0\]"),
+        ((1, 1, 3, 8, 8), (2, 2), None, r"\[3, H, W\]"),
+        ((3, 8, 8), (1, 1, 2, 2), None, r"heat must have"),
         ((3, 8, 8), (2, 2), (4, 4), r"as large as the image, \[8, 8\]"),
+        ((2, 3, 8, 8), (3, 2, 2), None, "3 maps but 2 images"),
+        ((3, 8, 8), (3, 2, 2), (2, 8, 8), "3 maps but 2 masks"),
     ],
 )
 def test_wrong_shapes_in_an_overlay(image, heat, mask, hint):
@@ -418,10 +467,14 @@ def test_wrong_shapes_in_an_overlay(image, heat, mask, hint):
         overlay(torch.zeros(image), torch.zeros(heat), mask=mask and torch.zeros(mask))
 
 
-@pytest.mark.parametrize("values", [torch.full((3, 4, 4), -2.0), torch.full((3, 4, 4), 128.0)])
-def test_normalised_images_are_refused_with_advice(values):
-    with pytest.raises(ValueError, match="denormalize"):
-        overlay(values, torch.zeros(2, 2))
+def test_other_wrong_arguments_of_an_overlay():
+    with pytest.raises(ValueError, match=r'a list of "photo", "heat", "overlay"'):
+        overlay(RED, random(2, 2), parts="photo")
+    with pytest.raises(ValueError, match="1 maps but 2 labels"):
+        overlay(RED, random(2, 2), labels=["a", "b"])
+    for values in (RED - 2, RED * 128):
+        with pytest.raises(ValueError, match="denormalize"):
+            overlay(values, torch.zeros(2, 2))
 
 
 # -- outlined ---------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from vizhelpers._utils.paths import WEIGHTS
-from vizhelpers.figures import to_png
+from vizhelpers.figures import number_text, to_png
 from vizhelpers.inspection.weight_plots import show_kernels, show_weight_stats
 from vizhelpers.inspection.weights import weight_stats
 from vizhelpers.zoo.loading import load_model
@@ -260,14 +260,14 @@ def test_planes_of_one_kernel_on_the_layers_scale() -> None:
     for channel in (0, 5):
         figure = show_kernels(WEIGHT, channel=channel, title="conv")
         mosaic, beside = figure.axes[:2]
-        assert mosaic.images[0].get_clim() == pytest.approx((-reach, reach))
+        assert number_text(reach) in [text.get_text() for text in mosaic.texts]
         assert f"kernel {channel} of 6" in mosaic.get_title("left")
         assert beside.get_xlim() == pytest.approx((-reach, reach))
         assert len(beside.patches) == 2
         stds = [f"std {values.std():.3g}" for values in (WEIGHT, WEIGHT[channel])]
         texts = beside.get_legend().get_texts()
         assert [text.get_text().split(": ")[1] for text in texts] == stds
-    assert "conv  [6, 5, 3, 3]" in [text.get_text() for text in figure.texts]
+    assert "conv" in [text.get_text() for text in figure.texts]
 
 
 def test_without_a_channel_kernel_0_is_shown_and_said() -> None:
@@ -279,7 +279,7 @@ def test_all_kernels_where_a_tile_can_hold_one(depth: int, words: str) -> None:
     mosaic, beside = show_kernels(WEIGHT[:, :depth]).axes[:2]
     assert f"all 6 kernels, {words}" in mosaic.get_title("left")
     assert len(beside.patches) == 1
-    assert np.asarray(mosaic.images[0].get_array()).ndim == (3 if depth == 3 else 2)
+    assert len(mosaic.texts) == (0 if depth == 3 else 3)  # a colour bar's
 
 
 @pytest.mark.parametrize("weight", [torch.randn(10, 40), torch.randn(10, 40, 1, 1)])

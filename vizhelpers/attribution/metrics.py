@@ -15,6 +15,7 @@ from torch import Tensor
 
 from vizhelpers._utils.arrays import as_numbers
 from vizhelpers._utils.clear_errors import clear_errors
+from vizhelpers.charts import bootstrap_interval
 
 Array: TypeAlias = Tensor | NDArray[Any]
 
@@ -131,23 +132,12 @@ def interval(values: Array, level: float = 0.95) -> tuple[float, float]:
         ValueError: it has another shape, fewer than two values or a NaN, or `level` is not
             between 0 and 1.
     """
-    from scipy.stats import bootstrap  # type: ignore[import-untyped]
-
     numbers = checked("values", values, 1, "[N]").numpy()
     if len(numbers) < 2:
         raise ValueError(f"an interval needs two values or more, got {len(numbers)}.")
     if not 0 < level < 1:
         raise ValueError(f"level must be between 0 and 1, got {level}.")
-    found = bootstrap(
-        (numbers,),
-        np.mean,
-        n_resamples=2000,
-        confidence_level=level,
-        method="percentile",
-        rng=np.random.default_rng(0),
-    )
-    low, high = found.confidence_interval
-    return float(low), float(high)
+    return bootstrap_interval(numbers, level)
 
 
 def with_interval(values: Tensor) -> str:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import cache
 
 import numpy as np
-from matplotlib.font_manager import findfont
 from numpy.typing import ArrayLike, NDArray
-from PIL import Image, ImageDraw, ImageFont, ImageOps
+from PIL import Image, ImageDraw, ImageOps
 from torch import Tensor
 
 from vizhelpers import plotting
@@ -17,11 +15,11 @@ from vizhelpers._utils import arrays
 from vizhelpers._utils.arrays import Floats
 from vizhelpers._utils.clear_errors import clear_errors
 from vizhelpers.features.receptive_fields import Box, Pair, ReceptiveField
-from vizhelpers.figures import DPI
-from vizhelpers.plotting import NORMAL, SMALL, Limits
+from vizhelpers.figures import NORMAL, SMALL, TINY, letters, number_text
+from vizhelpers.plotting import Limits
 
 # In screen pixels: the longer side of a panel, of what is enlarged and of a mosaic; gaps.
-PANEL, CUT, MOSAIC, GAP, EDGE, TOP = 256, 96, 340, 24, 8, 46
+PANEL, CUT, MOSAIC, GAP, EDGE, TOP = 256, 96, 440, 24, 8, 46
 
 # Of cells in rows: left and top of the first, from one to the next across and down, width and
 # height, how many columns, how many cells. In pixels of their picture.
@@ -81,8 +79,8 @@ def show_unit(
     sheet.paste(covered, (EDGE, TOP))
     sheet.paste(panel, (right, TOP))
     pen = ImageDraw.Draw(sheet)
-    pen.text((EDGE, 6), f"{title}  channel {channel}".strip(), "black", _font(NORMAL))
-    pen.font = _font(SMALL)
+    pen.text((EDGE, 6), f"{title}  channel {channel}".strip(), "black", letters(NORMAL))
+    pen.font = letters(SMALL)
     size = "its map, {} × {}, over the image".format(*shapes[0])
     pen.text((EDGE, TOP - 18), size, "black")
     what = "what the marked unit sees" if field and spot else "the image"
@@ -117,10 +115,10 @@ def draw_maps(maps: Floats, title: str, max_tiles: int) -> tuple[Image.Image, Gr
     across, down = width + gap, height + gap
     sheet = Image.new("RGB", (2 * EDGE + columns * across, TOP + rows * down + EDGE), "white")
     pen = ImageDraw.Draw(sheet)
-    pen.text((EDGE, 6), title, "black", _font(NORMAL))
+    pen.text((EDGE, 6), title, "black", letters(NORMAL))
     few = f"the first {len(tiles)} of {len(maps)} maps" if len(tiles) < len(maps) else ""
-    pen.text((EDGE, TOP - 18), few or f"its {len(maps)} maps", "black", _font(SMALL))
-    pen.font = _font(7)
+    pen.text((EDGE, TOP - 18), few or f"its {len(maps)} maps", "black", letters(SMALL))
+    pen.font = letters(TINY)
     for index, values in enumerate(tiles):
         x, y = EDGE + index % columns * across, TOP + index // columns * down
         tile = Image.fromarray(_coloured(values, limits))
@@ -163,7 +161,7 @@ def _sentence(maps: Floats, channel: int, spot: Pair | None, field: ReceptiveFie
     values, text = maps[channel], f"Channel {channel} of {len(maps)}: "
     if spot is None:
         return f"{text}{_emptiness(values)}, so no unit is the strongest."
-    text += "{} at row {}, column {}".format(plotting.number_text(float(values[spot])), *spot)
+    text += "{} at row {}, column {}".format(number_text(float(values[spot])), *spot)
     text += " (its strongest)" if spot == _spot(maps, channel, None) else ""
     if field is not None:
         top, left, bottom, right = field.box(*spot)
@@ -188,7 +186,7 @@ def _draw_scale(
     for index, anchor in enumerate(("la", "ma", "ra")):
         value = limits.low + (limits.high - limits.low) * index / 2
         spot = (left + width * index // 2, top + 16)
-        pen.text(spot, plotting.number_text(value), "black", anchor=anchor)
+        pen.text(spot, number_text(value), "black", anchor=anchor)
     pen.text((left, top + 36), "one scale for all maps", "black")
 
 
@@ -215,9 +213,3 @@ def _frame(pen: ImageDraw.ImageDraw, box: Box, shape: Sequence[int], place: Box)
     right, bottom = x + round(box[3] * across) - 1, y + round(box[2] * down) - 1
     for grow, colour in ((3, "black"), (2, "white"), (1, "white"), (0, "black")):
         pen.rectangle((left - grow, top - grow, right + grow, bottom + grow), outline=colour)
-
-
-@cache
-def _font(points: int) -> ImageFont.FreeTypeFont:
-    """The letters of all other pictures."""
-    return ImageFont.truetype(findfont("DejaVu Sans"), points * DPI / 72)

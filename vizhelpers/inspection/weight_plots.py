@@ -14,16 +14,26 @@ from vizhelpers._utils.arrays import Floats, as_numbers
 from vizhelpers._utils.checks import whole
 from vizhelpers._utils.clear_errors import clear_errors
 from vizhelpers._utils.messages import did_you_mean
-from vizhelpers.figures import Picture, new_figure
+from vizhelpers.figures import (
+    COLOURS,
+    MUTED,
+    NORMAL,
+    SIGNED_MAP,
+    SMALL,
+    TINY,
+    Picture,
+    new_figure,
+    number_text,
+)
 from vizhelpers.inspection.weights import (
     Source,
     statistics_of,
     tensors_of,
     values_of,
 )
-from vizhelpers.plotting import NORMAL, SIGNED_MAP, SMALL, number_text, show_mosaic
+from vizhelpers.plotting import show_mosaic
 
-PLAIN, CHOSEN, MUTED = "#1f77b4", "#d62728", "0.45"
+PLAIN, CHOSEN = COLOURS[:2]
 MAX_ROWS = 60  # of a picture
 
 
@@ -63,14 +73,14 @@ def show_weight_stats(
         notes.append(f"values up to {far:.3g} lie beyond the axis")
     if len(names) > MAX_ROWS:
         notes.append(f"only the first {MAX_ROWS} of {len(names)} tensors")
-    figure = new_figure(9, 0.2 * len(table) + 1.1)
+    figure = new_figure(10.8, 0.22 * len(table) + 1.1)
     ax = figure.subplots()
     for place, name in enumerate(table.index):
         _draw_hill(ax, values_of(tensors[name]), place)
     _write_columns(ax, table)
     reach = reach if reach > 0 else 1.0  # zeros only, or not one finite number
     ax.set(xlim=(-reach, reach), ylim=(len(table) - 0.88, -0.88))
-    ax.set_xlabel("; ".join(notes), fontsize=8, color=MUTED)
+    ax.set_xlabel("; ".join(notes), fontsize=TINY, color=MUTED)
     ax.set_title(title or "weights", loc="left", fontsize=NORMAL, parse_math=False)
     return figure
 
@@ -88,15 +98,15 @@ def _write_columns(ax: Axes, table: pd.DataFrame) -> None:
     low, high = table["mean"] - table["std"], table["mean"] + table["std"]
     ax.hlines(places + 0.04, low, high, colors="black", linewidth=1.2)
     ax.axvline(0, color="0.6", linewidth=0.8, zorder=0)
-    ax.tick_params(labelsize=8)
+    ax.tick_params(labelsize=TINY)
     beside = ax.secondary_yaxis("right")
     numbers = zip(table["std"], table["zeros"], strict=True)
     texts = [f"{number_text(std)}, {zeros:.1%}" for std, zeros in numbers]
     for axis, labels in ((ax, table.index), (beside, texts)):
-        axis.set_yticks(places, labels, fontsize=8, va="bottom", parse_math=False)
+        axis.set_yticks(places, labels, fontsize=TINY, va="bottom", parse_math=False)
         axis.tick_params(axis="y", length=0)
         axis.spines[["top", "left", "right"]].set_visible(False)
-    beside.set_ylabel("std, share of zeros", fontsize=8, color=MUTED)
+    beside.set_ylabel("std, share of zeros", fontsize=TINY, color=MUTED)
 
 
 @clear_errors
@@ -133,7 +143,7 @@ def show_kernels(
     if channel is not None and not 0 <= whole("channel", channel) < len(values):
         raise ValueError(f"channel must be 0 to {len(values) - 1}, not {channel}.")
     reach = float(np.abs(values[np.isfinite(values)]).max(initial=0)) or 1.0
-    figure = new_figure(9, 6.4)
+    figure = new_figure(10.8, 6.4)
     figure.set_layout_engine(None)
     ax = figure.add_axes((0.05, 0.07, 0.58, 0.81), anchor="NW")
     if values[0, 0].size == 1:
@@ -141,7 +151,7 @@ def show_kernels(
     else:
         channel = _draw_planes(ax, values, channel, reach)
     _draw_distribution(figure.add_axes((0.745, 0.3, 0.21, 0.5)), values, channel, reach)
-    figure.text(0.01, 0.985, title, fontsize=12, va="top", weight="bold", parse_math=False)
+    figure.text(0.01, 0.985, title, fontsize=NORMAL, va="top", weight="bold", parse_math=False)
     return figure
 
 
