@@ -153,7 +153,9 @@ def _change(change: Callable[[Record], None], *, anew: bool = False) -> str:
     except OSError as problem:
         notice = common("unwritable", path=str(path), problem=problem.strerror or str(problem))
     if notice:
-        change(_session)
+        record = load()[0]
+        change(record)
+        _session.update(record)
     return notice
 
 
