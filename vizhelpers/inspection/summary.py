@@ -262,8 +262,7 @@ def _html(summary: Summary) -> str:
     indents = ["\N{EM SPACE}" * 2 * info.depth for info in shown]
     names = [f"{info.var_name} ({info.class_name})" for info in shown]
     table.insert(0, "Layer", [a + b for a, b in zip(indents, names, strict=True)])
-    cells = table.to_html(index=False, border=0, justify="left").replace(
-        "<td", '<td style="text-align: left"'
-    )
+    cells = table.to_html(index=False, border=0)
+    cells = re.sub("<(t[hd])>", r'<\1 style="text-align: left">', cells)
     below = "".join(re.split(r"^=+\n?", repr(summary), flags=re.MULTILINE)[3:])
     return f'<div style="overflow-x: auto">{cells}<pre>{escape(below)}</pre></div>'
