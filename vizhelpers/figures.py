@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.font_manager import findfont
 from numpy.typing import ArrayLike
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 from torch import Tensor
 
 from vizhelpers._utils.arrays import pixel_array
@@ -102,17 +102,18 @@ def letters(points: int) -> ImageFont.FreeTypeFont:
 
 
 @cache
-def numeral(number: int) -> tuple[Image.Image, Image.Image]:
-    """A number in white on black, to be read on any colour, and the mask to paste it with.
+def numeral(number: int, *, dark: bool) -> tuple[Image.Image, Image.Image]:
+    """A number in white edged with black, or the other way round, and the mask to paste it with.
 
-    The mask is all or nothing: mixed with a map's colours, the outline would need a palette of
-    its own for each of them.
+    The mask is all or nothing: mixed with a map's colours, the edge would need a palette of its
+    own for each of them.
     """
     words, font = str(number), letters(TINY)
     size = int(font.getlength(words)) + 4, TINY * 2
     face, mask = Image.new("L", size), Image.new("L", size)
     ImageDraw.Draw(face).text((1, 0), words, 255, font)
     ImageDraw.Draw(mask).text((1, 0), words, 255, font, stroke_width=1)
+    face = ImageOps.invert(face) if dark else face
     return face.convert("RGB"), mask.point([0] * 64 + [255] * 192)
 
 

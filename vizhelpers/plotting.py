@@ -432,7 +432,7 @@ def _panels(part: str, photos: Floats, shares: Floats, limits: Limits, grid: _Gr
     heat = F.interpolate(torch.from_numpy(shares)[:, None], size, mode="bilinear")[:, 0].numpy()
     if limits.signed:
         # Luma as in ITU-R BT.601, lightened, so that both colours stand out.
-        below = (166 + 0.35 * (below @ np.array([0.299, 0.587, 0.114])))[..., None]
+        below = (191 + 0.25 * (below @ np.array([0.299, 0.587, 0.114])))[..., None]
         above = np.where(heat[..., None] < 0, colours(0.0)[:3], colours(1.0)[:3])
     else:
         above = colours(heat)[..., :3]
@@ -646,9 +646,9 @@ class _Sheet:
                 pen.line((left, top, right - 1, bottom - 1), colour, width)
                 pen.line((left, bottom - 1, right - 1, top), colour, width)
         if self.numbers and len(self.tiles) > 1 and min(self.grid.height, self.grid.width) >= 20:
-            for index in range(len(self.tiles)):
+            for index, tile in enumerate(self.tiles):
                 left, top, *_ = self.grid.box(index)
-                face, outline = numeral(index)
+                face, outline = numeral(index, dark=bool(tile[:15, :20].mean() > 150))
                 picture.paste(face, (left + 2, top + 1), outline)
 
     def _write_captions(self, ax: Axes) -> None:

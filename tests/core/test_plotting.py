@@ -76,7 +76,8 @@ def test_every_tile_is_at_its_place_with_its_own_number():
         letter = np.asarray(written(str(index)))
         high, wide = letter.shape
         corner = seen[1 : 1 + high, 3 : 3 + wide]
-        assert (corner[letter > 200].min(axis=1) > 150).all(), index  # the digits are white
+        digits = corner[letter > 200]  # white on dark tiles, black on light ones
+        assert (digits.min() > 150) if shade.mean() < 150 else (digits.max() < 105), index
         near = np.abs(seen - shade).max(axis=2) > 4  # whatever is drawn on the tile
         assert 0 < near.sum() < 300
         assert not near[15:].any()
@@ -395,7 +396,7 @@ def test_signed_heat_is_red_for_and_blue_against_on_pale_grey():
     names, _ = bar(ax)
     assert names == ["−2", "0", "2"]
     (shown,) = panels(overlay(image, torch.tensor([[-2.0, 0.0, 1.0]]), colorbar=False), 1)
-    pale = 166 + 0.35 * 255 * (0.299 * 0.9 + 0.587 * 0.2 + 0.114 * 0.4)  # luma of ITU-R BT.601
+    pale = 191 + 0.25 * 255 * (0.299 * 0.9 + 0.587 * 0.2 + 0.114 * 0.4)  # luma of ITU-R BT.601
     side = len(shown)
     against, nothing, for_it = (shown[side // 2, int(side * x)] for x in (0.02, 0.5, 0.98))
     np.testing.assert_allclose(nothing, [pale] * 3, atol=2)

@@ -15,7 +15,7 @@ from vizhelpers._utils import arrays
 from vizhelpers._utils.arrays import Floats
 from vizhelpers._utils.clear_errors import clear_errors
 from vizhelpers.features.receptive_fields import Box, Pair, ReceptiveField
-from vizhelpers.figures import NORMAL, SMALL, TINY, letters, number_text
+from vizhelpers.figures import NORMAL, SMALL, letters, number_text, numeral
 from vizhelpers.plotting import Limits
 
 # In screen pixels: the longer side of a panel, of what is enlarged and of a mosaic; gaps.
@@ -118,13 +118,13 @@ def draw_maps(maps: Floats, title: str, max_tiles: int) -> tuple[Image.Image, Gr
     pen.text((EDGE, 6), title, "black", letters(NORMAL))
     few = f"the first {len(tiles)} of {len(maps)} maps" if len(tiles) < len(maps) else ""
     pen.text((EDGE, TOP - 18), few or f"its {len(maps)} maps", "black", letters(SMALL))
-    pen.font = letters(TINY)
     for index, values in enumerate(tiles):
         x, y = EDGE + index % columns * across, TOP + index // columns * down
         tile = Image.fromarray(_coloured(values, limits))
         sheet.paste(tile.resize((width, height), Image.Resampling.BOX), (x, y))
         if min(width, height) > 25:
-            pen.text((x + 2, y), str(index), "white", stroke_width=1, stroke_fill="black")
+            face, outline = numeral(index, dark=False)
+            sheet.paste(face, (x + 1, y), outline)
     return sheet, [EDGE, TOP, across, down, width, height, columns, len(tiles)]
 
 
