@@ -89,11 +89,12 @@ def _sides(conv: nn.Conv2d) -> list[int]:
 
 def test_it_begins_where_the_map_is_farthest_from_zero_and_inside() -> None:
     conv = convolution(out_channels=2, kernel_size=3, padding=1)
-    image = seen_by(conv)
-    image[:, 0] = 50  # the edge is strongest, and reads padding
-    inside = conv(image[None])[0, 1, 1:-1, 1:-1].detach().abs()
+    with torch.no_grad():
+        conv.weight.fill_(-1)
+        conv.bias.fill_(100)  # so that the edge, which reads zeros, is farthest from zero
+    inside = conv(PICTURE[None])[0, 1, 1:-1, 1:-1].detach()
     row, column = divmod(int(inside.argmax()), inside.shape[1])
-    assert kernel_slider(image, conv, 1).at == (row + 1, column + 1)
+    assert kernel_slider(PICTURE, conv, 1).at == (row + 1, column + 1)
 
 
 def test_what_the_page_gets_is_the_kernels_own_group() -> None:
@@ -196,6 +197,8 @@ def test_nothing_is_changed_and_nothing_left_behind() -> None:
 
 REFLECTING = convolution(out_channels=1, kernel_size=3, padding=1, padding_mode="reflect")
 PLAIN = convolution(out_channels=4, kernel_size=3)
+BROKEN = convolution(out_channels=1, kernel_size=3)
+nn.init.constant_(BROKEN.weight, torch.nan)
 
 
 @pytest.mark.parametrize(
@@ -215,6 +218,7 @@ PLAIN = convolution(out_channels=4, kernel_size=3)
         ((PICTURE[:, :2], PLAIN), {}, ValueError, "2 × 17 pixels, and the kernel spans 3 × 3"),
         ((torch.zeros(3, 1200, 1200), PLAIN), {}, ValueError, "too many for a page"),
         ((PICTURE / 0, PLAIN), {}, ValueError, "NaN or infinity"),
+        ((PICTURE, BROKEN), {}, ValueError, "look at the weights"),
         ((PICTURE, PLAIN, 4), {}, ValueError, "output channels 0 to 3, not 4"),
         ((PICTURE, PLAIN, -1), {}, ValueError, "not -1"),
         ((PICTURE, PLAIN, 1.5), {}, TypeError, "channel must be an integer"),

@@ -77,12 +77,10 @@ class KernelSlider(View):
         value: The feature map's number there, as PyTorch's own convolution computes it.
 
     Example:
-        >>> import torch
-        >>> import vizhelpers as vh
-        >>> slider = vh.kernel_slider(torch.rand(3, 32, 32), torch.nn.Conv2d(3, 4, 5), channel=2)
-        >>> slider.at = 10, 12
+        >>> slider = vh.kernel_slider(vh.normalize(scene.image), model.conv1, channel=1)
+        >>> slider.at = 20, 12
         >>> slider
-        <KernelSlider: channel 2 at row 10, column 12 shown>
+        <KernelSlider: channel 1 at row 20, column 12 shown>
     """
 
     @clear_errors
