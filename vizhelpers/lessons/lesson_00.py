@@ -1,6 +1,7 @@
 """Exercises of lesson 00, start here."""
 
 import re
+from collections import Counter
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -35,9 +36,13 @@ def elsewhere(found: str) -> str:
 
 
 @prediction("00.p2")
-def without_eyes(found: int) -> str:
+def without_eyes(found: list[str]) -> tuple[str, dict[str, object]]:
     """How many of 20 cats does the fair twin still know without their eyes?"""
-    return "a" if found >= 15 else "b" if found > 5 else "c"
+    counts = Counter(found)
+    cats = counts.pop(TRUTH, 0)
+    ((instead, times),) = counts.most_common(1) or [("nothing else", 0)]
+    letter = "a" if cats >= 15 else "b" if cats > 5 else "c"
+    return letter, {"cats": cats, "instead": instead, "times": times}
 
 
 @prediction("00.p3")
