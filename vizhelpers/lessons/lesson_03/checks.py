@@ -67,7 +67,7 @@ def mend(answer: object) -> Outcome:  # noqa: PLR0911  (one return for each mist
     """Mend a function that leaks its hook, keeps the graph and is overwritten by a ReLU."""
     import torch
 
-    function = own_function(answer)
+    function = own_function(answer, ready="capture")
     model, picture = _small_network()
     with torch.no_grad():
         expected = model.conv(picture)
@@ -181,12 +181,15 @@ def _zeros() -> "Tensor":
 @exercise("03.open")
 def open_pair(answer: object) -> Outcome:
     """Find a scene and two channels that change the answer together, and neither alone."""
-    name, *pair = _scene_and_two(answer)
-    scenes = vh.load_scenes()
+    if not isinstance(answer, list | tuple):
+        raise WrongKindError("list")
+    if len(answer) != 3 or not isinstance(answer[0], str):
+        return wrong("form")
+    name, *pair = answer[0], number(answer[1]), number(answer[2])
+    scenes, model = _scenes_and_model()
     if name not in scenes.names:
         return wrong("scene", name=name)
-    model: Any = vh.load_model("resnet18")
-    count = len(vh.capture(model, vh.normalize(scenes[name].image[None]), "layer1").map)
+    count = len(vh.capture(model, vh.normalize(scenes.images[:1]), "layer1").map)
     if not all(each in range(count) for each in pair) or pair[0] == pair[1]:
         return wrong("range", last=count - 1)
     first, second = sorted(map(int, pair))
@@ -201,10 +204,9 @@ def open_pair(answer: object) -> Outcome:
     return wrong("together", **values) if both == before else right(**values)
 
 
-def _scene_and_two(answer: object) -> tuple[str, float, float]:
-    if not isinstance(answer, list | tuple) or len(answer) != 3 or not isinstance(answer[0], str):
-        raise WrongKindError("list")
-    return answer[0], number(answer[1]), number(answer[2])
+@cache
+def _scenes_and_model() -> tuple[Any, Any]:
+    return vh.load_scenes(), vh.load_model("resnet18")
 
 
 @cache
@@ -214,8 +216,8 @@ def _says_without(name: str, channels: tuple[int, ...]) -> str:
 
     from vizhelpers.lessons.lesson_03.measurements import channels_off
 
-    model: Any = vh.load_model("resnet18")
-    image = vh.normalize(shipped_scene(name).images)
+    scenes, model = _scenes_and_model()
+    image = vh.normalize(scenes[name].image)[None]
     with torch.no_grad(), model.layer1.register_forward_hook(channels_off(*channels)):
         return vh.CLASSES[int(model(image).argmax())]
 
@@ -225,7 +227,7 @@ def gradient(answer: object) -> Outcome:
     """Write a function that returns a layer's gradient, also before an in-place ReLU."""
     import torch
 
-    function = own_function(answer)
+    function = own_function(answer, ready="capture")
     model, picture = _small_network()
     trial = try_out(function, model, "conv", picture, model=model)
     found = trial.found

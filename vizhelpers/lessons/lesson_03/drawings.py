@@ -80,6 +80,7 @@ def worked_example(picture: Tensor, kernels: Tensor, maps: Tensor, output: Tenso
         _grid(ax, largest.reshape(1, 1), (16.2, y + 1))
         for x, sign in ((5, "∗"), (10.2, "="), (14.8, "→")):
             _word(ax, x, y + 1.5, sign, size=18)
+        _word(ax, 14.8, y + 0.9, "largest")
     for x, word in ((7.5, "kernels"), (12.4, "feature maps"), (16.7, "output")):
         _word(ax, x, 8.2, word)
     ax.set(xlim=(-0.3, 18.3), ylim=(8.7, -0.3), aspect="equal")
@@ -105,56 +106,100 @@ def _word(
     ax.text(x, y, text, ha="center", va="center", fontsize=size, color=colour)
 
 
-def chain(
-    values: Mapping[str, float], gradients: Mapping[str, float], steps: Sequence[str]
-) -> Figure:
-    """Draw x → y → z with its values, and the gradients that come back below.
+def chain(tensors: Mapping[str, Tensor], steps: Sequence[str]) -> Figure:
+    """Draw x → y → z with its values, and the gradients that have come back below.
 
     Args:
-        values: Name of each quantity, and what it is.
-        gradients: Of the last quantity with respect to each; one that is left out is not kept.
+        tensors: Name of each, and the tensor, with one number. A gradient is drawn where one
+            was kept.
         steps: What leads from each to the next, in words.
     """
-    figure = vh.new_figure(9, 2.9)
+    figure = vh.new_figure(9, 2.3)
     ax = figure.subplots()
-    for place, (name, value) in enumerate(values.items()):
+    for place, (name, tensor) in enumerate(tensors.items()):
         x = 3 * place
         box = FancyBboxPatch((x - 0.6, 0.7), 1.2, 0.6, "round,pad=0.1", fc="#dceaf7", ec=BLUE)
         ax.add_patch(box)
-        _word(ax, x, 1, f"{name} = {value:g}", size=13)
-        kept = f"gradient {gradients[name]:g}" if name in gradients else "gradient: not kept"
-        _word(ax, x, -0.4, kept, size=12, colour=RED if name in gradients else GREY)
+        _word(ax, x, 1, f"{name} = {tensor.item():g}", size=13)
+        kept = tensor.is_leaf or tensor.retains_grad
+        word = f"gradient {tensor.grad.item():g}" if kept and tensor.grad is not None else ""
+        _word(ax, x, 0, word or "not kept", size=12, colour=RED if word else GREY)
     for place, step in enumerate(steps):
         x = 3 * place
-        for y, ends, colour in ((1, (x + 0.75, x + 2.25), BLUE), (-0.4, (x + 2, x + 1), RED)):
+        for y, ends, colour in ((1, (x + 0.75, x + 2.25), BLUE), (0, (x + 2.1, x + 0.9), RED)):
             start, end = (ends[0], y), (ends[1], y)
             ax.add_patch(
                 FancyArrowPatch(start, end, arrowstyle="->", mutation_scale=18, color=colour)
             )
         _word(ax, x + 1.5, 1.3, step, size=12)
-    ax.set(xlim=(-1.1, 3 * len(values) - 1.9), ylim=(-0.9, 1.7))
+    ax.set(xlim=(-1.1, 3 * len(tensors) - 1.9), ylim=(-0.3, 1.6))
     ax.axis("off")
     return figure
 
 
-def timelines(events: Mapping[str, Sequence[str]], *, marked: str) -> Figure:
+def timelines(
+    events: Mapping[str, Sequence[str]], *, marked: str, turn: str = "the way back"
+) -> Figure:
     """Draw in which order things happened, one column for each way to do it.
 
     Args:
         events: Maps the title of a column to what happened, in order.
         marked: The event that is drawn in red.
+        turn: The event that only says that the backward pass begins; it gets no number.
     """
-    figure = vh.new_figure(9.5, 0.9 + 0.42 * max(map(len, events.values())))
-    for ax, (title, happened) in zip(
-        figure.subplots(1, len(events), squeeze=False)[0], events.items(), strict=True
-    ):
-        ax.plot([0, 0], [0, len(happened) - 1], color="0.8", linewidth=3, zorder=0)
+    longest = max(map(len, events.values()))
+    figure = vh.new_figure(4.7 * len(events), 0.7 + 0.42 * longest)
+    axes = figure.subplots(1, len(events), squeeze=False)[0]
+    for ax, (title, happened) in zip(axes, events.items(), strict=True):
+        ax.plot([0, 0], [0, len(happened) - 1], color="0.85", linewidth=3, zorder=0)
+        number = 0
         for place, event in enumerate(happened):
+            if event == turn:
+                ax.axhline(place, color="0.6", linestyle=":")
+                ax.text(3.9, place - 0.1, turn, ha="right", fontsize=10, color="0.35")
+                continue
+            number += 1
             colour = RED if event == marked else BLUE
             ax.scatter(0, place, s=260, color=colour)
-            _word(ax, 0, place, str(place + 1), colour="white")
-            ax.text(0.25, place, event, va="center", fontsize=11, color=colour)
+            _word(ax, 0, place, str(number), colour="white")
+            ax.text(0.3, place, event, va="center", fontsize=11, color=colour)
         ax.set(xlim=(-0.3, 4), ylim=(len(happened) - 0.4, -0.6))
         ax.set_title(title, loc="left", fontsize=11)
         ax.axis("off")
+    return figure
+
+
+def gradient_sizes(sizes: Mapping[str, Mapping[str, float]]) -> Figure:
+    """Draw the mean size of the gradient layer by layer, on a logarithmic scale.
+
+    Args:
+        sizes: Maps the name of a network to a size for each layer, from the first to the last.
+    """
+    figure = vh.new_figure(9.5, 4)
+    ax = figure.subplots()
+    for (name, found), colour, mark in zip(sizes.items(), (BLUE, RED, GREEN), "osD", strict=False):
+        ax.semilogy(list(found), list(found.values()), f"{mark}-", color=colour, markersize=8)
+        last = list(found.values())[-1]
+        ax.text(len(found) - 0.8, last, name, color=colour, va="center", fontsize=11)
+    ax.set(xlabel="layer, from the first to the last", ylabel="mean size of the gradient")
+    ax.set_xlim(-0.3, len(found) + 0.3)
+    ax.grid(axis="y", color="0.9")
+    ax.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def memory_lines(sizes: Mapping[str, Sequence[float]]) -> Figure:
+    """Draw how memory grows with the number of outputs that are kept.
+
+    Args:
+        sizes: Maps what is kept to megabytes, after one output, two, and so on.
+    """
+    figure = vh.new_figure(9, 3.4)
+    ax = figure.subplots()
+    for (name, found), colour in zip(sizes.items(), (RED, BLUE), strict=False):
+        ax.plot(range(1, len(found) + 1), found, "o-", color=colour, markersize=8)
+        ax.text(len(found) + 0.1, found[-1], name, color=colour, va="center", fontsize=11)
+    ax.set(xlabel="outputs that are kept", ylabel="megabytes", xlim=(0.8, len(found) + 1.2))
+    ax.set_xticks(range(1, len(found) + 1))
+    ax.spines[["top", "right"]].set_visible(False)
     return figure

@@ -149,6 +149,27 @@ def _beside(chosen: Tensor, inside: Tensor) -> Tensor:
     return chosen.roll((down, across), (0, 1))
 
 
+def refuses_backward_hook(model: nn.Module, image: Tensor) -> Tensor:
+    """On which layers does `register_full_backward_hook` make the forward pass raise?
+
+    Args:
+        model: The network.
+        image: `[1, 3, H, W]`.
+
+    Returns:
+        Bool `[layers]`, for each module without children, in the model's order.
+    """
+    refused = []
+    for layer in [each for each in model.modules() if not list(each.children())]:
+        with layer.register_full_backward_hook(lambda *_: None):
+            try:
+                model(image)
+                refused.append(False)
+            except RuntimeError:
+                refused.append(True)
+    return torch.tensor(refused)
+
+
 def graph_memory(
     model: nn.Module, images: Iterable[Tensor], keep: Callable[[Tensor], Tensor]
 ) -> list[float]:
