@@ -64,6 +64,13 @@ def shown(text: str, card: str) -> bool:
     return all(piece in card for piece in re.split(r"\{\w+\}", text.replace("{{", "{")))
 
 
+def names_number(text: str, number: float) -> bool:
+    """Whether a text gives that number away, written as cards write it."""
+    return bool(
+        re.search(rf"(?<![\w.,-]){re.escape(catalogue.describe(number))}(?!\w|[.,]\d)", text)
+    )
+
+
 @pytest.mark.parametrize("name", EVERY)
 def test_every_answer_gets_what_it_deserves(name, record):
     said, answers = EVERY[name].texts, answers_to(name)
@@ -73,6 +80,8 @@ def test_every_answer_gets_what_it_deserves(name, record):
         assert repr(card).startswith(f"… Not answered yet · {name}\n  {said['question']}\n")
         assert (f'quiz("{name}", ' if "choices" in said else f'hint("{name}")') in repr(card)
     assert not record.exists()
+    solutions = [each for each in answers.right if isinstance(each, int | float)]
+    assert not any(names_number(said["hints"][0], each) for each in solutions)
     numbers = random_numbers()[1:]  # the first import of grad-cam draws from Python's own
     assert set(answers.wrong) == set(said["wrong"])
     assert len(answers.wrong) >= 2
@@ -83,6 +92,7 @@ def test_every_answer_gets_what_it_deserves(name, record):
             assert repr(card).startswith(f"✗ Not right yet · {name}\n")
             assert shown(said["wrong"][key], repr(card)), (key, repr(card))
             assert "{" not in repr(card).replace("{{", "")
+            assert not any(names_number(repr(card), each) for each in solutions)
     for kind, refused in (("This asks for", answers.kind), ("of your own", answers.not_own)):
         for answer in refused:
             assert kind in repr(check(name, answer))

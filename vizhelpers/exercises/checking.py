@@ -27,7 +27,7 @@ def check(exercise_id: str, answer: object) -> Card | LiveCard:
         ValueError: If there is no such exercise.
 
     Example:
-        >>> card = vh.exercises.check("01.parameters", 73_728)
+        >>> card = vh.check("01.parameters", 73_728)
         >>> bool(card)
         False
     """
@@ -55,7 +55,7 @@ def quiz(exercise_id: str, choice: object = ...) -> Card | LiveCard:
         ValueError: If there is no such question.
 
     Example:
-        >>> bool(vh.exercises.quiz("01.q1", "b"))
+        >>> bool(vh.quiz("01.q1", "b"))
         True
     """
     return check(exercise_id, choice)
@@ -73,7 +73,7 @@ def hint(exercise_id: str, number: int = 1) -> Card:
         ValueError: If there is no such exercise, or the number is below 1.
 
     Example:
-        >>> vh.exercises.hint("01.mend", 3).title
+        >>> vh.hint("01.mend", 3).title
         'Hint 3 of 3'
     """
     exercise = find(exercise_id)

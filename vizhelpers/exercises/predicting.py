@@ -34,6 +34,13 @@ def predict(prediction_id: str, choice: object = ..., *, found: object = ...) ->
     Raises:
         TypeError: If the id is not a text.
         ValueError: If there is no such prediction.
+
+    Example:
+        >>> vh.predict("03.p2", "b").card.chosen
+        'b'
+        >>> vh.predict("03.p2", found=3)
+        → What you expected, and what it is
+          You said b) ...
     """
     prediction = find_prediction(prediction_id)
     draw = _asking(prediction) if found is ... else _comparing(prediction, found)

@@ -107,7 +107,7 @@ def progress(lesson: str | None = None, *, reset: bool = False) -> Card:
         ValueError: If there is no such lesson.
 
     Example:
-        >>> vh.exercises.progress("01").title
+        >>> vh.progress("01").title
         'Your progress'
     """
     if lesson is not None and lesson not in lessons():
