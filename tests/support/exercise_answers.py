@@ -44,8 +44,8 @@ class Answers:
 LETTERS = {
     "00": "acb",
     "01": "bca",
-    "02": "cab",
-    "03": "cab",
+    "02": "cabc",
+    "03": "cabbac",
     "04": "bac",
     "05": "bac",
     "06": "bca",
@@ -303,6 +303,40 @@ def twins() -> Answers:
     )
 
 
+@task("02.open")
+def eyes() -> Answers:
+    tall = torch.ones(3, 5, 5)
+    tall[:, :, 1:4] = -10 / 15
+    square = torch.ones(3, 5, 5)
+    square[:, 1:4, 1:4] = -16 / 9
+    return Answers(
+        right=[tall, tall[None], (100 * tall).tolist()],
+        wrong={
+            "shape": [tall[0], tall.permute(1, 2, 0), torch.ones(3, 3, 3)],
+            "empty": [torch.zeros(3, 5, 5), tall * NAN],
+            "even": [-torch.ones(3, 5, 5)],
+            "other": [square, -tall, tall.mT],
+        },
+        kind=["a dark slit"],
+    )
+
+
+@task("02.draw")
+def more_than_any_scene() -> Answers:
+    strongest = load_scenes()["car_on_meadow_0"].image
+    return Answers(
+        right=[((strongest - 0.5) * 1.5 + 0.5).clamp(0, 1)],
+        wrong={
+            "shape": [strongest[0], strongest[:, :64], torch.zeros(2, 3, 128, 128)],
+            "range": [255 * strongest, vh.normalize(strongest), strongest * NAN],
+            "scene": [strongest],
+            "near": [load_scenes()["car_on_snow_0"].image],
+            "other": [torch.full((3, 128, 128), 0.5)],
+        },
+        kind=["car_on_meadow_0"],
+    )
+
+
 @task("02.part")
 def part() -> Answers:
     return Answers(
@@ -360,7 +394,6 @@ def mend_hook() -> Answers:
             looker(),
             looker(torch.clone, grad=False),
             looker(lambda output: output.clone().detach().double()),
-            lambda model, name, image: vh.capture(model, image, name)[name][0],
         ],
         wrong={
             "leak": [looker(removes="never"), looker(itself, removes="never")],
@@ -372,7 +405,10 @@ def mend_hook() -> Answers:
             "fails": [unfinished, looker(returns=lambda seen: seen[1]), lambda model, name: None],
         },
         kind=[nn.ReLU(), nn.ReLU, "careful", torch.zeros(1, 4, 6, 6), [looker()]],
-        not_own=[vh.capture, len, torch.relu, nn.Linear(1, 1).forward],
+        not_own=[
+            *(vh.capture, len, torch.relu, nn.Linear(1, 1).forward),
+            lambda model, name, image: vh.capture(model, image, name)[name][0],
+        ],
     )
 
 
@@ -398,6 +434,125 @@ def dead() -> Answers:
         right=[13, torch.tensor(13)],
         wrong={"alive": [alive], "some": [96], "points": [4152], "before_relu": [0], "other": [2]},
         kind=[torch.zeros(96, 8, 8), "13", torch.zeros(96)],
+    )
+
+
+@task("03.open")
+def open_pair() -> Answers:
+    house = "house_on_space_0"
+    return Answers(
+        right=[(house, 3, 9), [house, 15, 9], (house, torch.tensor(9), 13.0)],
+        wrong={
+            "form": [(house, 3), (3, 9, house), []],
+            "scene": [("house", 3, 9), ("", 3, 9)],
+            "range": [(house, 3, 16), (house, -1, 9), (house, 9, 9), (house, 2.5, 9)],
+            "before": [("mushroom_on_room_0", 3, 9)],
+            "alone": [("cat_on_sea_0", 13, 2), ("cat_on_sea_0", 2, 13)],
+            "together": [(house, 0, 1)],
+        },
+        kind=[house, 9, torch.zeros(3), {3, 9}],
+    )
+
+
+def differentiator(
+    returns: Callable[[Tensor, Tensor], object] = lambda output, grad: grad,
+    *,
+    score: Callable[[Tensor], Tensor] = torch.max,
+    keep: bool = False,
+) -> Callable[[nn.Module, str, Tensor], object]:
+    """A function like the one that learners write for 03.gradient, with any of its bugs."""
+
+    def gradient_at(model: nn.Module, name: str, image: Tensor) -> object:
+        outputs: list[Tensor] = []
+        grads: list[Tensor] = []
+
+        def watch(module: nn.Module, inputs: object, output: Tensor) -> None:
+            output.retain_grad()
+            outputs.append(output)
+            output.register_hook(grads.append)
+
+        handle = model.get_submodule(name).register_forward_hook(watch)
+        score(model(image)).backward()
+        if not keep:
+            handle.remove()
+        return returns(outputs[0], grads[0])
+
+    return gradient_at
+
+
+def with_full_hook(model: nn.Module, name: str, image: Tensor) -> Tensor:
+    """What raises before an in-place ReLU."""
+    found: list[Tensor] = []
+    layer = model.get_submodule(name)
+    with layer.register_full_backward_hook(lambda _, __, grads: found.append(grads[0])):
+        model(image).max().backward()
+    return found[0]
+
+
+@task("03.gradient")
+def gradient() -> Answers:
+    return Answers(
+        right=[differentiator(), differentiator(lambda output, grad: grad.double())],
+        wrong={
+            "full_hook": [with_full_hook],
+            "fails": [unfinished, lambda model: None],
+            "shape": [
+                differentiator(lambda output, grad: None),
+                differentiator(lambda output, grad: [grad]),
+                differentiator(lambda output, grad: grad[0]),
+            ],
+            "leak": [differentiator(keep=True)],
+            "after_relu": [differentiator(lambda output, grad: output.grad)],
+            "output": [differentiator(lambda output, grad: output.detach())],
+            "other": [differentiator(score=torch.sum), differentiator(score=torch.min)],
+        },
+        kind=["gradient_at", nn.ReLU(), torch.zeros(1, 4, 6, 6)],
+        not_own=[vh.capture, torch.autograd.grad],
+    )
+
+
+def on_weights(change: Callable[[Tensor], object], first: int = 0) -> Callable[[nn.Module], None]:
+    """A function that puts this hook on the weights of linear layers, from the first one on."""
+
+    def attach(model: nn.Module) -> None:
+        linear = [layer for layer in model.modules() if isinstance(layer, nn.Linear)]
+        for layer in linear[first:]:
+            layer.weight.register_hook(change)
+
+    return attach
+
+
+def on_outputs(model: nn.Module) -> None:
+    """Let each output's gradient have the size 1."""
+
+    def watch(module: nn.Module, inputs: object, output: Tensor) -> None:
+        output.register_hook(lambda grad: grad / grad.norm())
+
+    for layer in model.children():
+        layer.register_forward_hook(watch)
+
+
+@task("03.even")
+def even() -> Answers:
+    def halve(model: nn.Module) -> None:
+        model[-1].register_forward_hook(lambda module, inputs, output: output / 2)
+
+    def handles(model: nn.Module) -> None:
+        for layer in model.children():
+            layer.register_forward_hook(
+                lambda module, inputs, output: output.register_hook(lambda grad: grad)
+            )
+
+    return Answers(
+        right=[on_weights(lambda grad: grad / grad.abs().mean()), on_outputs],
+        wrong={
+            "fails": [unfinished, handles, lambda: None],
+            "answer": [halve],
+            "direction": [on_weights(torch.sign), on_weights(lambda grad: -grad / grad.norm())],
+            "uneven": [lambda model: None, on_weights(lambda grad: grad / grad.norm(), first=1)],
+        },
+        kind=["attach", nn.ReLU(), 3],
+        not_own=[torch.relu, len],
     )
 
 
