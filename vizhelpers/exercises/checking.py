@@ -33,7 +33,7 @@ def check(exercise_id: str, answer: object) -> Card | LiveCard:
     """
     exercise = find(exercise_id)
     if exercise.choices:
-        return LiveCard(exercise.id, lambda choice: _card(exercise, choice), answer)
+        return LiveCard(lambda choice: _card(exercise, choice), answer)
     return _card(exercise, answer)
 
 

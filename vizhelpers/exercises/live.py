@@ -9,8 +9,8 @@ from vizhelpers.exercises.cards import Card
 if TYPE_CHECKING:
     from vizhelpers.exercises.buttons import Buttons
 
-# By notebook cell and exercise: running a cell once more closes what it had shown.
-_shown: dict[tuple[str, str], "Buttons"] = {}
+# Of each notebook cell: the run that showed cards, and their widgets. The next run closes them.
+_shown: dict[str, tuple[str, list["Buttons"]]] = {}
 
 
 class LiveCard:
@@ -20,7 +20,6 @@ class LiveCard:
     was when the cell had run. Widgets are imported only to be shown.
 
     Args:
-        about: The exercise's id.
         draw: Makes the card; gets the letter that was clicked on, or `...` if it is none.
         choice: What is handed to `draw` for the first card.
 
@@ -28,8 +27,8 @@ class LiveCard:
         card: What is shown now.
     """
 
-    def __init__(self, about: str, draw: Callable[[object], Card], choice: object = ...) -> None:
-        self._about, self._draw = about, draw
+    def __init__(self, draw: Callable[[object], Card], choice: object = ...) -> None:
+        self._draw = draw
         self._widgets: list[Buttons] = []
         self.card = draw(choice)
 
@@ -50,29 +49,37 @@ class LiveCard:
 
     def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         data: dict[str, Any] = {"text/plain": repr(self), "text/html": self._repr_html_()}
-        cell = _notebook_cell()
-        if cell is None:
+        message = _running()
+        if message is None:
             return data, {}
         from vizhelpers.exercises.buttons import Buttons
 
         widget = Buttons(self.card, self.choose)
         self._widgets.append(widget)
-        if cell:
-            before = _shown.pop((cell, self._about), None)
-            if before:
-                before.close()
-            _shown[cell, self._about] = widget
+        _close_earlier(message, widget)
         page, metadata = widget._repr_mimebundle_()
         return {**page, **data}, metadata
 
 
-def _notebook_cell() -> str | None:
-    """The id of the cell that is being run; empty if the page gives none, None elsewhere."""
+def _running() -> dict[str, Any] | None:
+    """The message that asked a notebook's kernel to run a cell; None elsewhere."""
     if "IPython" not in sys.modules:
         return None
     from IPython import get_ipython
 
-    kernel = getattr(get_ipython(), "kernel", None)
-    if kernel is None:
-        return None
-    return str(get_ipython().get_parent().get("metadata", {}).get("cellId", ""))
+    shell = get_ipython()
+    return shell.get_parent() if hasattr(shell, "kernel") else None
+
+
+def _close_earlier(message: dict[str, Any], widget: "Buttons") -> None:
+    """Close what an earlier run of the same cell had shown, so that nothing piles up."""
+    cell = message.get("metadata", {}).get("cellId")  # not every page gives one
+    if cell is None:
+        return
+    run = message["header"]["msg_id"]
+    before, widgets = _shown.get(cell, (run, []))
+    if before != run:
+        for old in widgets:
+            old.close()
+        widgets = []
+    _shown[cell] = run, [*widgets, widget]

@@ -44,7 +44,7 @@ def predict(prediction_id: str, choice: object = ..., *, found: object = ...) ->
     """
     prediction = find_prediction(prediction_id)
     draw = _asking(prediction) if found is ... else _comparing(prediction, found)
-    card = LiveCard(prediction.id, draw, choice)
+    card = LiveCard(draw, choice)
     _cards.setdefault(prediction.id, WeakSet()).add(card)
     return card
 

@@ -87,7 +87,7 @@ def named(answer: object) -> Outcome:
         number(answer)
         return wrong("index")
     name = expect(answer, "text", str).strip().lower()
-    name = re.sub(r"\s*(\d+ ?%|\(\d+ ?%\))$", "", name)  # the lesson shows it as "cat 96%"
+    name = re.sub(r"[\s:,]*\(?[\d.]+ ?%?\)?$", "", name)  # with its probability, in any form
     if name == _said_by("shortcut", shipped_scene(SCENE).images[0])[0]:
         return right(said=name, truth=TRUTH, background=BACKGROUND)
     mistakes = {TRUTH: "truth", BACKGROUND: "background"}
