@@ -37,15 +37,14 @@ def draw_planes(weight: Tensor, kernels: Sequence[int]) -> Picture:
     reach = float(values.abs().max()) or 1.0
     figure = new_figure(10, 2.45 * len(kernels) + 0.3)
     rows = figure.subplots(len(kernels), 4, squeeze=False)
-    for kernel, row in zip(kernels, rows, strict=True):
+    names = ("in colour", "red plane", "green plane", "blue plane")
+    for number, (kernel, row) in enumerate(zip(kernels, rows, strict=True)):
         row[0].imshow((0.5 + values[kernel] / (2 * reach)).permute(1, 2, 0))
         row[0].set_ylabel(f"kernel {kernel}", fontsize=NORMAL)
         for ax, plane in zip(row[1:], values[kernel], strict=True):
             drawn = ax.imshow(plane, SIGNED_MAP, vmin=-reach, vmax=reach)
-        for ax, name in zip(
-            row, ("in colour", "red plane", "green plane", "blue plane"), strict=True
-        ):
-            _bare(ax, name if row is rows[0] else "")
+        for ax, name in zip(row, names, strict=True):
+            _bare(ax, "" if number else name)
     _signed_bar(figure, drawn, rows, reach)
     return figure
 
@@ -107,17 +106,19 @@ def draw_weight_table(weight: Tensor, kernel: int, channel: int, *, kernels: int
         <vizhelpers.figures.Picture ...>
     """
     values = weight.detach().cpu()[:kernels]
-    count, depth, high, wide = values.shape
-    step_y, step_x = high + 1, wide + 1
+    count, depth, rows, columns = values.shape
+    step_y, step_x = rows + 1, columns + 1
     sheet = values.new_full((count, depth, step_y, step_x), float("nan"))
-    sheet[:, :, :high, :wide] = values
+    sheet[:, :, :rows, :columns] = values
     sheet = sheet.permute(0, 2, 1, 3).reshape(count * step_y, depth * step_x)
     reach = float(values.abs().max()) or 1.0
     figure = new_figure(10, 0.4 + 10 * count * step_y / (depth * step_x))
     ax = figure.subplots()
     ax.imshow(sheet, SIGNED_MAP, vmin=-reach, vmax=reach, interpolation="nearest")
-    ax.set_xticks([j * step_x + (wide - 1) / 2 for j in range(depth)], list(map(str, range(depth))))
-    ax.set_yticks([i * step_y + (high - 1) / 2 for i in range(count)], list(map(str, range(count))))
+    ax.set_xticks(
+        [j * step_x + (columns - 1) / 2 for j in range(depth)], list(map(str, range(depth)))
+    )
+    ax.set_yticks([i * step_y + (rows - 1) / 2 for i in range(count)], list(map(str, range(count))))
     ax.xaxis.tick_top()
     ax.xaxis.set_label_position("top")
     ax.set(xlabel="channel that is read, j", ylabel="kernel, i", xlim=(-1.2, depth * step_x - 0.8))
@@ -171,7 +172,7 @@ def draw_patches(
         _bare(ax, f"✓ {caption}" if hit else caption)
         if hits is not None:
             ax.spines[:].set(color=HIT if hit else MISS, linewidth=6 if hit else 1.5)
-    count = "" if hits is None else f": {int(hits.sum())} hits of {len(patches)}"
+    count = "" if hits is None else f": {int(hits.sum())} of {len(patches)} hit"
     heading = f"{found.layer}, kernel {kernel}{count}"
     figure.suptitle(heading, x=0.01, ha="left", fontsize=NORMAL, weight="bold")
     return figure
@@ -224,4 +225,4 @@ def _signed_bar(figure: Picture, drawn: object, axes: object, reach: float) -> N
     bar = figure.colorbar(drawn, ax=axes, fraction=0.02, pad=0.015)  # type: ignore[arg-type]
     names = [number_text(value) for value in (-reach, 0.0, reach)]
     bar.set_ticks([-reach, 0.0, reach], labels=names, fontsize=SMALL)
-    bar.outline.set_visible(False)  # type: ignore[operator]
+    bar.outline.set_visible(False)
