@@ -159,15 +159,19 @@ function drawPicture(canvas, base, data, place, held) {
   const wide = size.spread_across * (size.wide - 1) + 1;
   context.lineWidth = DENSE;
   context.strokeStyle = FRAME;
-  if (size.spread_down > 1 || size.spread_across > 1) {
-    for (let j = 0; j < size.tall; j++) {
-      for (let i = 0; i < size.wide; i++) {
-        context.strokeRect(
-          (x + i * size.spread_across) * zoom, (y + j * size.spread_down) * zoom, zoom, zoom);
-      }
+  if (size.spread_down > 1 || size.spread_across > 1) drawTaps(context, size, y, x, zoom);
+  outline(context, x * zoom, y * zoom, wide * zoom, tall * zoom, held);
+}
+
+// Around each pixel that a kernel with gaps reads.
+function drawTaps(context, size, y, x, zoom) {
+  const side = Math.max(zoom, 5 * DENSE);
+  for (let j = 0; j < size.tall; j++) {
+    for (let i = 0; i < size.wide; i++) {
+      const middle = [x + i * size.spread_across + 0.5, y + j * size.spread_down + 0.5];
+      context.strokeRect(middle[0] * zoom - side / 2, middle[1] * zoom - side / 2, side, side);
     }
   }
-  outline(context, x * zoom, y * zoom, wide * zoom, tall * zoom, held);
 }
 
 // A frame that is seen on any colour.
