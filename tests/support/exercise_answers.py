@@ -131,7 +131,7 @@ def prediction() -> Answers:
             "background": ["space"],
             "index": [index, torch.tensor(index)],
             "other": ["penguin"],
-            "unknown": ["dog", "rocket (96%"],
+            "unknown": ["dog", "rocket or cat"],
         },
         kind=[torch.zeros(1, 10), ["rocket"], object()],
     )
