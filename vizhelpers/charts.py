@@ -74,7 +74,7 @@ def show_scores(
 
     Example:
         >>> show_scores({"Grad-CAM": (0.95, 0.88, 1), "centre": 0.68}, reference={"chance": 0.2})
-        >>> show_scores({"trained": {"layer1": hits}, "untrained": {"layer1": others}})
+        >>> show_scores({"trained": {"all": torch.rand(20)}, "untrained": {"all": torch.rand(20)}})
     """
     series = _series(scores)
     names = list(dict.fromkeys(name for values in series.values() for name in values))

@@ -174,8 +174,9 @@ def overlay(
         ValueError: a shape or range that does not fit, or parts that do not exist.
 
     Example:
-        >>> overlay(scene.image, heat, mask=scene.mask, parts=["photo", "heat", "overlay"])
-        >>> overlay(scenes.images[:4], found.maps, mask=scenes.masks[:4], labels=names)
+        >>> maps, names = class_maps(model, images).maps, scenes.names[:4]
+        >>> overlay(scenes.images[0], maps[0], parts=["photo", "heat", "overlay"])
+        >>> overlay(scenes.images[:4], maps, mask=scenes.masks[:4], labels=names)
     """
     _check_scale(scale, None, vmax)
     if isinstance(parts, str) or not parts or not set(parts) <= {"photo", "heat", "overlay"}:
