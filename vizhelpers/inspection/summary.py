@@ -264,5 +264,7 @@ def _html(summary: Summary) -> str:
     table.insert(0, "Layer", [a + b for a, b in zip(indents, names, strict=True)])
     cells = table.to_html(index=False, border=0)
     cells = re.sub("<(t[hd])>", r'<\1 style="text-align: left">', cells)
-    below = "".join(re.split(r"^=+\n?", repr(summary), flags=re.MULTILINE)[3:])
-    return f'<div style="overflow-x: auto">{cells}<pre>{escape(below)}</pre></div>'
+    text = repr(replace(summary, notes=()))
+    below = "".join(re.split(r"^=+\n?", text, flags=re.MULTILINE)[3:])
+    notes = "".join(f"<p>Note: {escape(note)}</p>" for note in summary.notes)
+    return f'<div style="overflow-x: auto">{cells}<pre>{escape(below)}</pre>{notes}</div>'
