@@ -30,7 +30,7 @@ def answer_bars(rows: Mapping[str, Tensor], truth: str, *, title: str = "") -> F
         words = f"{value:.0%}" if right else f"{value:.0%}, says {vh.CLASSES[says]}"
         ax.text(value + 0.01, row, words, va="center", fontsize=10)
     ax.set_yticks(range(len(rows)), list(rows))
-    ax.invert_yaxis()
+    ax.set_ylim(len(rows) - 0.5, -0.5)
     ax.set(xlim=(0, 1.2), xticks=(0, 0.5, 1), xticklabels=("0 %", "50 %", "100 %"))
     ax.set_xlabel(f"probability of {truth}")
     ax.set_title(title, loc="left", fontsize=11)
