@@ -47,7 +47,7 @@ LETTERS = {
     "02": "cabc",
     "03": "cabbac",
     "04": "bac",
-    "05": "bac",
+    "05": "bacb",
     "06": "bca",
 }
 TASKS: dict[str, Callable[[], Answers]] = {}
@@ -689,6 +689,23 @@ def signed_share() -> Answers:
             "other": [0.9, -20, NAN],
         },
         kind=[values, "1.06", True],
+    )
+
+
+@task("05.open")
+def other_baseline() -> Answers:
+    white, scenes = torch.ones(3, 128, 128), load_scenes()
+    cat = scenes.images[scenes.names.index("cat_on_sea_0")]
+    yellow = white * torch.tensor([1, 1, 0.5])[:, None, None]
+    return Answers(
+        right=[white, white[None], white.numpy(), yellow.double(), white.int()],
+        wrong={
+            "shape": [white[0], white.permute(1, 2, 0), torch.stack([white, white]), 1.0],
+            "outside": [vh.normalize(white), 255 * white, white * NAN],
+            "cat": [cat, 0.9 * cat],
+            "short": [0.5 * white, 0 * white],
+        },
+        kind=["white", "cat_on_sea_0", vh.saliency_maps, white + 0j],
     )
 
 

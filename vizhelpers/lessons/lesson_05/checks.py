@@ -1,6 +1,6 @@
 """Exercises of lesson 05, FlashTorch: saliency maps and pictures that drive a channel."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from itertools import product
 from typing import TYPE_CHECKING, Any
@@ -11,6 +11,7 @@ from vizhelpers.exercises.authoring import (
     exercise,
     nearest_mistake,
     number,
+    prediction,
     right,
     tensor,
     wrong,
@@ -33,6 +34,27 @@ SHAPE = (3, 128, 128)
 BRIGHTEST = 3  # a normalised picture stays below it, one of 0 to 255 does not
 TIMES = 2  # as far as the strongest scene; a scene turned round gets a little further, too
 SAME_PICTURE = 0.01  # mean difference to a scene, from 0 to 1
+LESS_SHARE, LESS_CAT = 0.75, 0.1  # of the sum on the cat, and of a baseline's probability
+
+
+@prediction("05.p1")
+def backward_passes(found: int) -> tuple[str, dict[str, object]]:
+    """How many backward passes find the gradient of every pixel?"""
+    return {1: "a", 3: "b"}.get(found, "c"), {"found": "One" if found == 1 else found}
+
+
+@prediction("05.p2")
+def steepest_third(gains: Sequence[float]) -> tuple[str, dict[str, object]]:
+    """In which third of the way from grey to the picture does the score gain most?"""
+    third = max(range(3), key=lambda i: gains[i])
+    words = {"third": ("first", "middle", "last")[third]}
+    return "abc"[third], {**words, "gain": f"{gains[third]:.1f}", "total": f"{sum(gains):.1f}"}
+
+
+@prediction("05.p3")
+def guided_notices(found: float) -> tuple[str, dict[str, object]]:
+    """How much of a guided map stays, when the last layer is drawn anew?"""
+    return "a" if found < 0.3 else "b" if found < 0.7 else "c", {"found": f"{found:.2f}"}
 
 
 @exercise("05.share")
@@ -86,6 +108,38 @@ def _shares() -> tuple[float, float, float, dict[float, str]]:
         found = vh.saliency_maps(model, given, cat, method=method)
         mistakes |= {share_of(found.signed): key, share_of(found.maps): key}
     return expected, share_of(values, scene.masks), area, mistakes
+
+
+@exercise("05.open")
+def other_baseline(answer: object) -> Outcome:
+    """Find a baseline that is no cat, from which the cat gets less of the sum."""
+    import torch
+
+    picture = tensor(answer)
+    picture = picture[0] if picture.ndim == 4 and len(picture) == 1 else picture
+    if picture.shape != SHAPE:
+        return wrong("shape", shape=list(picture.shape), expected=list(SHAPE))
+    low, high = (float(edge) for edge in picture.aminmax())
+    if not (low >= 0 and high <= 1):  # so written that NaN is outside, too
+        return wrong("outside", low=f"{low:.2f}", high=f"{high:.2f}")
+    model, cat = vh.load_model("resnet18"), vh.CLASSES.index("cat")
+    baseline = vh.normalize(picture.float())
+    with torch.no_grad():
+        chance = float(model(baseline[None]).softmax(dim=1)[0, cat])
+    share = _share_from(baseline)
+    numbers = {"share": f"{share:.2f}", "chance": f"{chance:.0%}", "grey": f"{_shares()[0]:.2f}"}
+    if chance >= LESS_CAT:
+        return wrong("cat", **numbers)
+    return right(**numbers) if share < LESS_SHARE else wrong("short", **numbers)
+
+
+def _share_from(baseline: "Tensor") -> float:
+    """The cat's share of the sum of integrated gradients that start from a baseline."""
+    scene, model = shipped_scene(CAT), vh.load_model("resnet18")
+    image, cat = vh.normalize(scene.images), int(scene.labels)
+    options = {"method": "IntegratedGradients", "baseline": baseline}
+    values = vh.saliency_maps(model, image, cat, **options).signed  # type: ignore[arg-type]
+    return float((values * (scene.masks > 0.5)).sum() / values.sum())
 
 
 @exercise("05.drive")
