@@ -140,11 +140,14 @@ def wheels(bright: int) -> tuple[TopPatches, Tensor, Tensor]:
 
 
 def test_part_shares_name_what_a_channel_responds_to() -> None:
-    shares = part_shares(*wheels(bright=8))
+    patches, parts, labels = wheels(bright=8)
+    shares = part_shares(patches, parts, labels)
     assert shares.names == ("background", "body of a car", "wheel of a car")
     torch.testing.assert_close(shares.base_rates, torch.tensor([0.87, 0.12, 0.01]).double())
     assert shares.hits.tolist() == [[2, 0, 8], [10, 0, 0], [0, 0, 0]]
     assert shares.counts.tolist() == [10, 10, 0]  # a silent channel has no patches
+    framed = shares.patches_with(0, "wheel of a car")
+    assert set(patches.images[0, framed].tolist()) == set(range(8))
     best, *others = shares.ranked()
     assert (best.channel, best.part, best.hits, best.count) == (0, "wheel of a car", 8, 10)
     assert best.chance == pytest.approx(9 * binom.sf(7, 10, 0.01))

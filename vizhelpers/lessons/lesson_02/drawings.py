@@ -30,8 +30,7 @@ def draw_planes(weight: Tensor, kernels: Sequence[int]) -> Picture:
 
     Example:
         >>> import torch
-        >>> draw_planes(torch.randn(8, 3, 5, 5), [2, 7])  # doctest: +ELLIPSIS
-        <vizhelpers.figures.Picture ...>
+        >>> figure = draw_planes(torch.randn(8, 3, 5, 5), [2, 7])
     """
     values = weight.detach().cpu()
     reach = float(values.abs().max()) or 1.0
@@ -61,8 +60,7 @@ def draw_plane_sum(maps: Tensor, planes: Tensor, made: Tensor, channels: Sequenc
     Example:
         >>> import torch
         >>> maps, planes = torch.rand(3, 9, 9), torch.randn(3, 3, 3)
-        >>> draw_plane_sum(maps, planes, maps, [0, 4, 7])  # doctest: +ELLIPSIS
-        <vizhelpers.figures.Picture ...>
+        >>> figure = draw_plane_sum(maps, planes, maps, [0, 4, 7])
     """
     count = len(channels)
     figure = new_figure(10.6, 7.2)
@@ -102,8 +100,7 @@ def draw_weight_table(weight: Tensor, kernel: int, channel: int, *, kernels: int
 
     Example:
         >>> import torch
-        >>> draw_weight_table(torch.randn(8, 6, 3, 3), 2, 4)  # doctest: +ELLIPSIS
-        <vizhelpers.figures.Picture ...>
+        >>> figure = draw_weight_table(torch.randn(8, 6, 3, 3), 2, 4)
     """
     values = weight.detach().cpu()[:kernels]
     count, depth, rows, columns = values.shape
@@ -155,8 +152,7 @@ def draw_patches(
 
     Example:
         >>> found = vh.features.top_patches(model, "layer1", vh.normalize(scenes.images), count=5)
-        >>> draw_patches(found, 3, scenes.images, scenes.labels)  # doctest: +ELLIPSIS
-        <vizhelpers.figures.Picture ...>
+        >>> figure = draw_patches(found, 3, scenes.images, scenes.labels)
     """
     patches = found.crops(pictures, kernel)
     captions = [CLASSES[label] for label in labels[found.images[kernel]].tolist()]
@@ -189,8 +185,7 @@ def draw_old_and_new(old: Sequence[int], new: Sequence[int], *, most: int = 9) -
         most: So many hits there can be.
 
     Example:
-        >>> draw_old_and_new([9, 8, 8], [7, 8, 1])  # doctest: +ELLIPSIS
-        <vizhelpers.figures.Picture ...>
+        >>> figure = draw_old_and_new([9, 8, 8], [7, 8, 1])
     """
     figure = new_figure(6.4, 5.6)
     ax = figure.subplots()
