@@ -71,7 +71,7 @@ def draw_plane_sum(maps: Tensor, planes: Tensor, made: Tensor, channels: Sequenc
         axes[0, j].imshow(maps[j], PLAIN_MAP, vmin=0, vmax=float(maps.max()))
         _bare(axes[0, j], f"map {channel} of the layer before")
         axes[1, j].imshow(planes[j], SIGNED_MAP, vmin=-heights[0], vmax=heights[0])
-        _write_numbers(axes[1, j], planes[j])
+        _write_numbers(axes[1, j], planes[j], heights[0])
         _bare(axes[1, j], f"plane {channel} of the kernel")
         axes[2, j].imshow(made[j], SIGNED_MAP, vmin=-heights[1], vmax=heights[1])
         _bare(axes[2, j], f"what plane {channel} makes of it")
@@ -210,10 +210,13 @@ def _bare(ax: Axes, title: str) -> None:
     ax.set_title(title, fontsize=SMALL + 1, loc="left")
 
 
-def _write_numbers(ax: Axes, plane: Tensor) -> None:
+def _write_numbers(ax: Axes, plane: Tensor, reach: float) -> None:
     for row, numbers in enumerate(plane.tolist()):
         for column, value in enumerate(numbers):
-            ax.text(column, row, f"{value:.2f}".replace("-", "−"), ha="center", va="center")
+            text, colour = f"{value:.2f}".replace("-", "−"), "black"
+            if value < -0.7 * reach:  # on dark blue
+                colour = "white"
+            ax.text(column, row, text, ha="center", va="center", color=colour)
 
 
 def _signed_bar(figure: Picture, drawn: object, axes: object, reach: float) -> None:
