@@ -197,11 +197,11 @@ def test_text_names_the_largest_and_what_is_in_no_layer(budget: Budget) -> None:
 
 def test_picture_shows_shares_and_the_chosen_layer(budget: Budget) -> None:
     figure = show_budget(budget, highlight="4", titles=("$\\bad{$", "two"))
-    top, bottom = figure.axes
-    assert [ax.get_title("left") for ax in (top, bottom)] == ["$\\bad{$", "two"]
-    heights = [bar.get_height() for bar in top.patches]
-    assert heights == pytest.approx([112 / 845, 725 / 845])
-    first, chosen = (bar.get_facecolor() for bar in bottom.patches)
+    left, right = figure.axes
+    assert [ax.get_title("left") for ax in (left, right)] == ["$\\bad{$", "two"]
+    lengths = [bar.get_width() for bar in left.patches]
+    assert lengths == pytest.approx([112 / 845, 725 / 845])
+    first, chosen = (bar.get_facecolor() for bar in right.patches)
     assert first != chosen
     assert to_png(figure) != to_png(show_budget(budget))
     nothing = layer_budget(nn.Sequential(nn.ReLU()), (1, 4))
@@ -214,7 +214,7 @@ def test_the_chosen_layer_is_named_although_not_all_names_fit() -> None:
     for name in names:
         model.add_module(name, nn.Linear(4, 4))
     figure = show_budget(layer_budget(model, (1, 4)), highlight=names[3])
-    shown = [label.get_text() for label in figure.axes[1].get_xticklabels()]
+    shown = [label.get_text() for label in figure.axes[0].get_yticklabels()]
     assert names[3] in shown
     assert names[5] not in shown
     assert len(shown) < 20

@@ -28,8 +28,8 @@ _COLOURS = {
 # What is no layer is white, with an outline of its own.
 _OUTLINES = {"operation": "--", "parameter": ":"}
 _IN_WORDS = {"operation": "function, no layer", "parameter": "weight of no layer"}
-_ROW, _BOX, _MARGIN, _LETTER = 0.4, 0.24, 0.12, 0.0715  # inches
-_FONT: dict[str, Any] = {"family": "monospace", "size": 8.5}  # of letters so wide
+_ROW, _BOX, _MARGIN, _LETTER = 0.47, 0.3, 0.15, 0.0925  # inches
+_FONT: dict[str, Any] = {"family": "monospace", "size": 11}  # of letters so wide
 
 
 @clear_errors
@@ -61,9 +61,9 @@ def draw_graph(graph: nx.DiGraph) -> Picture:
     reach = max(_reach(last - first) for first, last in steps or [(0, 1)])
     kinds = dict.fromkeys(kind for _, kind in graph.nodes(data="kind"))
     legend = {kind: _IN_WORDS.get(kind, kind) for kind in kinds if kind not in ("input", "output")}
-    beside = max(map(len, legend.values()), default=0) * _LETTER + 0.7
+    beside = max(map(len, legend.values()), default=0) * _LETTER + 0.9
     width, height = wide + reach + beside + 3 * _MARGIN, len(rows) * _ROW + 2 * _MARGIN
-    figure = new_figure(width, max(height, 0.25 * len(legend) + 2 * _MARGIN))
+    figure = new_figure(width, max(height, 0.32 * len(legend) + 2 * _MARGIN))
     figure.set_layout_engine(None)
     ax = figure.add_axes((0, 0, 1, 1))
     ax.set(xlim=(0, figure.get_figwidth()), ylim=(figure.get_figheight(), 0))  # inches

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from math import prod
+from math import ceil, prod
 
 import torch
 from matplotlib.axes import Axes
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import MaxNLocator
 from torch import nn
 
 from vizhelpers._utils.checks import check_hookable
@@ -159,36 +159,43 @@ def show_budget(
     highlight: str | None = None,
     titles: tuple[str, str] = ("parameters", "mult-adds for one image"),
 ) -> Picture:
-    """Draw parameters and mult-adds of every layer, as shares of the whole.
+    """Draw parameters and mult-adds of every layer side by side, as shares of the whole.
 
     Args:
-        budget: From `layer_budget`.
-        highlight: A layer to draw in red, and to mark with an arrow.
+        budget: From `layer_budget`. The layers stand below each other, as they ran.
+        highlight: A layer to draw in red, with its shares written beside its bars.
         titles: What to write above the two panels.
 
     Raises:
         ValueError: The budget has no layer of that name.
+
+    Example:
+        ``show_budget(layer_budget(model, (1, 3, 128, 128)), highlight="conv1")``
     """
     if highlight is not None:
         budget[highlight]  # refuses a wrong name
     names = budget.names
-    width, height = 7.2, 3.8
+    chosen = None if highlight is None else names.index(highlight)
+    width, height = 10.0, min(6.0, 0.95 + 0.19 * max(len(names), 4))
     figure = new_figure(width, height)
-    # Room for the longest name, which stands at 45°; matplotlib's own layout would take three
-    # times as long as the drawing, and a picker would wait for it.
+    # Room for the longest name; matplotlib's own layout would take three times as long as the
+    # drawing, and a picker would wait for it.
     figure.set_layout_engine(None)
-    bottom_margin = min(0.6, (max(map(len, names), default=0) * 0.045 + 0.2) / height)
-    margins = {"left": 0.1, "right": 0.98, "top": 0.92, "bottom": bottom_margin, "hspace": 0.4}
-    axes = figure.subplots(2, 1, sharex=True, gridspec_kw=margins)
+    left = min(0.4, (max(map(len, names), default=0) * 0.08 + 0.25) / width)
+    margins = {"left": left, "right": 0.985, "wspace": 0.06}
+    margins |= {"top": 1 - 0.35 / height, "bottom": 0.5 / height}
+    axes = figure.subplots(1, 2, sharey=True, gridspec_kw=margins)
     for ax, what, title in zip(axes, ("parameters", "mult_adds"), titles, strict=True):
         total = getattr(budget, what) or 1
         shares = [getattr(cost, what) / total for cost in budget.layers]
-        _bars(ax, shares, None if highlight is None else names.index(highlight), title)
-    # Names that would overlap are left out; the chosen one and both ends are always written.
-    step = max(1, round(len(names) / 12))
-    shown = [i for i, name in enumerate(names) if i % step == 0 or name == highlight]
-    labels = [names[i] for i in shown]
-    axes[1].set_xticks(shown, labels, rotation=45, ha="right", fontsize=8, parse_math=False)
+        _bars(ax, shares, chosen, title)
+    # Names that would overlap are left out; the chosen one is always written.
+    step = max(1, ceil(len(names) / 26))
+    apart = [i for i in range(0, len(names), step) if chosen is None or abs(i - chosen) >= step]
+    shown = apart if chosen is None else [*apart, chosen]
+    axes[0].set_yticks(shown, [names[i] for i in shown], fontsize=9, parse_math=False)
+    axes[0].invert_yaxis()
+    axes[1].tick_params(left=False)
     return figure
 
 
@@ -196,10 +203,12 @@ def _bars(ax: Axes, shares: list[float], chosen: int | None, title: str) -> None
     colours = [PLAIN if chosen is None else OTHERS] * len(shares)
     if chosen is not None:
         colours[chosen] = CHOSEN
-        ax.annotate("▼", (chosen, shares[chosen]), ha="center", va="bottom", color=CHOSEN)
-    ax.bar(range(len(shares)), shares, color=colours)
-    ax.set_title(title, fontsize=10, loc="left", parse_math=False)
-    ax.set_ylabel("share of all", fontsize=9)
-    ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    ax.margins(x=0.01, y=0.2)
+        share = f" {shares[chosen]:.1%}"
+        ax.text(shares[chosen], chosen, share, va="center", color=CHOSEN, fontsize=9, weight="bold")
+    ax.barh(range(len(shares)), shares, color=colours)
+    ax.set_title(title, fontsize=11, loc="left", parse_math=False)
+    ax.set_xlabel("share of all", fontsize=9)
+    ax.xaxis.set_major_locator(MaxNLocator(4))
+    ax.xaxis.set_major_formatter(lambda share, _: f"{100 * share:.3g}%")
+    ax.margins(x=0.14, y=0.01)
     ax.spines[["top", "right"]].set_visible(False)
