@@ -47,7 +47,7 @@ LETTERS = {
     "02": "cabc",
     "03": "cabbac",
     "04": "bac",
-    "05": "bacb",
+    "05": "bacbb",
     "06": "bca",
 }
 TASKS: dict[str, Callable[[], Answers]] = {}
@@ -556,12 +556,16 @@ def even() -> Answers:
     )
 
 
-@task("04.cheat")
-def cheat() -> Answers:
+@task("04.open")
+def off_the_object() -> Answers:
     return Answers(
-        right=["A", " a ", "network A"],
-        wrong={"honest": ["B", "b"], "unknown": ["C", "both"]},
-        kind=[0, ["A"], nn.Linear(1, 1)],
+        right=["mushroom_on_snow_0", " car_on_forest_0 "],
+        wrong={
+            "scene": ["cat", "cat_on_sea_9"],
+            "answer": ["mushroom_on_room_0"],
+            "inside": ["cat_on_sea_0", "house_on_space_0"],
+        },
+        kind=[0, ["cat_on_sea_0"], torch.zeros(3)],
     )
 
 
@@ -709,30 +713,51 @@ def other_baseline() -> Answers:
     )
 
 
+def driving(channels: int | list[int], layer: str = "features.8", **options: Any) -> Tensor:
+    """A picture that drives one channel of AlexNet, or several in their mean."""
+    wanted = [channels] if isinstance(channels, int) else channels
+    options["output"] = lambda maps: maps[:, wanted].mean(1, keepdim=True)
+    return vh.maximize_activation(vh.load_model("alexnet"), layer, 0, **options).images[0]
+
+
 @task("05.drive")
 def drive() -> Answers:
-    alexnet, scenes = vh.load_model("alexnet"), load_scenes()
-
-    def driving(channel: int, **options: Any) -> Tensor:
-        return vh.maximize_activation(alexnet, "features.8", channel, **options).images[0]
-
-    good = driving(52, steps=32)
+    scenes, good = load_scenes(), driving([52, 17], steps=32)
     back = vh.denormalize(vh.normalize(good)), (255 * good).round() / 255
     kinds = good, good[None], good.numpy(), good.double().requires_grad_(), good.tolist()
-    strongest = scenes.images[scenes.names.index("mushroom_on_road_0")]
     return Answers(
-        right=[*kinds, *back, driving(52, fourier=False, steps=32)],
+        right=[*kinds, *back, driving([52, 17], fourier=False, steps=32)],
         wrong={
             "outside": [vh.normalize(good), good - 0.5, good * NAN],
             "bytes": [(255 * good).to(torch.uint8), (255 * good).numpy()],
             "shape": [good.permute(1, 2, 0), torch.stack([good, good]), good[:, :64, :64], 2.67],
-            "real": [strongest, scenes.images[0]],
-            "another": [driving(51)],
-            "down": [torch.full((3, 128, 128), 0.5)],
-            # A scene turned round gets a little further than the scene itself.
-            "short": [driving(52, steps=1), strongest.flip(2)],
+            "real": [scenes.images[scenes.names.index("mushroom_on_road_0")], scenes.images[0]],
+            "one": [driving(52, steps=32), driving(17, steps=32)],
+            "short": [driving([52, 17], steps=1), torch.full((3, 128, 128), 0.5)],
         },
         kind=["picture", vh.maximize_activation, good + 0j],
+    )
+
+
+@task("05.steady")
+def steady() -> Answers:
+    good, still = driving(5, steps=32), driving(5, steps=32, jitter=0, blur=0)
+    ours = "alexnet", "features.8", 5
+    return Answers(
+        right=[(*ours, good), [*ours, good[None].numpy()]],
+        wrong={
+            "parts": [good, ours, 5],
+            "network": [("resnet50", *ours[1:], good), (vh.load_model("alexnet"), *ours[1:], good)],
+            "layer": [("vgg11", "layer1", 5, good), ("alexnet", 8, 5, good)],
+            "channel": [(*ours[:2], 96, good), (*ours[:2], "5", good)],
+            "silent": [("resnet18", "layer1.0.conv1", 5, good)],
+            "outside": [(*ours, vh.normalize(good))],
+            "bytes": [(*ours, 255 * good)],
+            "shape": [(*ours, good[0])],
+            "short": [("alexnet", "features.8", 9, good), (*ours, load_scenes().images[0])],
+            "moved": [(*ours, still)],
+        },
+        kind=[(*ours, "picture")],
     )
 
 
@@ -880,6 +905,22 @@ def best_step() -> Answers:
         },
         kind=[20, "best_step", nn.ReLU(), int],
         not_own=[vh.tensorboard.read_scalars],
+    )
+
+
+@task("06.open")
+def smoothed_lie() -> Answers:
+    lie = [1.0] * 90 + [0.05 * i for i in range(1, 11)]
+    early = [1.0] * 60 + [0.01 * i for i in range(1, 41)]  # by then the line has turned, too
+    return Answers(
+        right=[lie, torch.tensor(lie), torch.tensor(lie).numpy(), [0.7 * each for each in lie]],
+        wrong={
+            "length": [lie[1:], [lie], []],
+            "loss": [[each - 0.1 for each in lie], [*lie[:-1], NAN]],
+            "rises": [[1.0] * 100, lie[::-1], [*lie[:-1], lie[-2]]],
+            "falls": [early, [0.01 * i for i in range(100)]],
+        },
+        kind=["a lie", None, smoothed_lie, object()],
     )
 
 

@@ -29,11 +29,13 @@ if TYPE_CHECKING:
 
 CAT = "cat_on_sea_0"  # the scene whose score is shared out
 TOLERANCE = 0.006  # two decimals
-LAYER, CHANNEL = "features.8", 52  # of AlexNet: what the picture is to drive
+LAYER, CHANNELS = "features.8", (52, 17)  # of AlexNet: what one picture is to drive
+NETWORKS = ("alexnet", "vgg11", "resnet18")
 SHAPE = (3, 128, 128)
 BRIGHTEST = 3  # a normalised picture stays below it, one of 0 to 255 does not
 TIMES = 2  # as far as the strongest scene; a scene turned round gets a little further, too
 SAME_PICTURE = 0.01  # mean difference to a scene, from 0 to 1
+SHIFT, STEADY = 2, 0.9  # pixels; which share of the activation must be left
 LESS_SHARE, LESS_CAT = 0.75, 0.1  # of the sum on the cat, and of a baseline's probability
 
 
@@ -143,8 +145,69 @@ def _share_from(baseline: "Tensor") -> float:
 
 
 @exercise("05.drive")
-def drive(answer: object) -> Outcome:  # noqa: PLR0911  (one return for each mistake)
-    """Make a picture that drives a channel at least twice as far as any scene does."""
+def drive(answer: object) -> Outcome:
+    """Make one picture that drives two channels, each at least twice as far as any scene does."""
+    picture = _picture(answer)
+    if isinstance(picture, Outcome):
+        return picture
+    names, images, means = _scene_means("alexnet", LAYER)
+    best = means.amax(0)
+    times = (_means("alexnet", LAYER, picture[None])[0] / best)[list(CHANNELS)]
+    numbers: dict[str, object] = {"count": len(names)}
+    for place, channel in zip(("first", "second"), CHANNELS, strict=True):
+        numbers |= {f"{place}_scene": names[int(means[:, channel].argmax())]}
+    numbers |= {"first": f"{times[0]:.1f}", "second": f"{times[1]:.1f}"}
+    differences = (images - picture).abs().mean((1, 2, 3))
+    if differences.min() < SAME_PICTURE:
+        return wrong("real", name=names[int(differences.argmin())], **numbers)
+    if times.min() >= TIMES:
+        return right(**numbers)
+    if times.max() >= TIMES:
+        reached, missed = (CHANNELS[int(place)] for place in (times.argmax(), times.argmin()))
+        return wrong("one", reached=reached, missed=missed, **numbers)
+    return wrong("short", **numbers)
+
+
+@exercise("05.steady")
+def steady(answer: object) -> Outcome:
+    """Drive a channel of one's own choice, and go on doing so when the picture is shifted."""
+    if not (isinstance(answer, tuple | list) and len(answer) == 4):
+        return wrong("parts")
+    network, layer, channel, made = answer
+    picture = _picture(made)
+    if isinstance(picture, Outcome):
+        return picture
+    return _no_such_unit(network, layer, channel) or _steadiness(network, layer, channel, picture)
+
+
+def _no_such_unit(network: object, layer: object, channel: object) -> Outcome | None:
+    """What is wrong with the channel's name, if something is."""
+    if network not in NETWORKS:
+        return wrong("network", network=network, networks=", ".join(NETWORKS))
+    if layer not in vh.list_layers(vh.load_model(str(network))):
+        return wrong("layer", layer=layer, network=network)
+    last = _scene_means(str(network), str(layer))[2].shape[1] - 1
+    if not (isinstance(channel, int) and 0 <= channel <= last):
+        return wrong("channel", channel=channel, last=last)
+    return None
+
+
+def _steadiness(network: str, layer: str, channel: int, picture: "Tensor") -> Outcome:
+    """Whether a picture drives the channel, and whether it still does when it is shifted."""
+    names, _, means = _scene_means(network, layer)
+    best, strongest = float(means[:, channel].max()), names[int(means[:, channel].argmax())]
+    if best <= 0:
+        return wrong("silent", channel=channel, layer=layer)
+    here, *shifted = _means(network, layer, _shifted(picture))[:, channel].tolist()
+    kept = min(shifted) / here if here > 0 else 0.0
+    numbers = {"scene": strongest, "times": f"{here / best:.1f}", "kept": f"{kept:.0%}"}
+    if here < TIMES * best:
+        return wrong("short", **numbers)
+    return right(**numbers) if kept >= STEADY else wrong("moved", **numbers)
+
+
+def _picture(answer: object) -> "Tensor | Outcome":
+    """A picture from 0 to 1, or what is wrong with it."""
     picture = tensor(answer)
     picture = picture[0] if picture.ndim == 4 and len(picture) == 1 else picture
     if picture.shape != SHAPE:
@@ -152,37 +215,51 @@ def drive(answer: object) -> Outcome:  # noqa: PLR0911  (one return for each mis
     low, high = (float(edge) for edge in picture.aminmax())
     if not picture.is_floating_point() or high > BRIGHTEST:
         return wrong("bytes", low=low, high=high)
-    picture = picture.float()
     slack = 1e-4  # of a picture that was normalised and taken back
     if not (low >= -slack and high <= 1 + slack):  # so written that NaN is outside, too
         return wrong("outside", low=f"{low:.2f}", high=f"{high:.2f}")
-    names, images, means = _scene_means()
-    reached = _means(picture.clamp(0, 1)[None])[0]
-    best = means.amax(0)
-    strongest = names[int(means[:, CHANNEL].argmax())]
-    value, most = float(reached[CHANNEL]), float(best[CHANNEL])
-    numbers = {"value": f"{value:.2f}", "best": f"{most:.2f}", "scene": strongest}
-    differences = (images - picture).abs().mean((1, 2, 3))
-    if differences.min() < SAME_PICTURE:
-        return wrong("real", name=names[int(differences.argmin())], **numbers)
-    if value >= TIMES * most:  # rounded down: how far a picture gets differs between machines
-        return right(factor=int(value / most), count=len(names), **numbers)
-    other = int((reached - TIMES * best).argmax())
-    if reached[other] > TIMES * best[other]:
-        return wrong("another", channel=other, **numbers)
-    return wrong("down" if value < 0 else "short", share=f"{value / most:.0%}", **numbers)
+    return picture.float().clamp(0, 1)
 
 
-def _means(pictures: "Tensor") -> "Tensor":
-    """The mean of each channel of the layer, `[N, C]`, for pictures from 0 to 1."""
-    return vh.features.channel_means(vh.load_model("alexnet"), LAYER, vh.normalize(pictures))
+def _shifted(picture: "Tensor") -> "Tensor":
+    """The picture where it is, then shifted around the edge in each of the eight directions."""
+    import torch
+
+    ways = [(0, 0), *(way for way in product((0, -SHIFT, SHIFT), repeat=2) if any(way))]
+    return torch.stack([picture.roll(way, dims=(1, 2)) for way in ways])
+
+
+def _means(network: str, layer: str, pictures: "Tensor") -> "Tensor":
+    """The mean of each channel of a layer, `[N, C]`, for pictures from 0 to 1."""
+    return vh.features.channel_means(vh.load_model(network), layer, vh.normalize(pictures))
 
 
 @cache
-def _scene_means() -> "tuple[tuple[str, ...], Tensor, Tensor]":
+def _scene_means(network: str, layer: str) -> "tuple[tuple[str, ...], Tensor, Tensor]":
     """The scenes' names and images, and what each makes of every channel."""
     scenes = vh.load_scenes()
-    return scenes.names, scenes.images, _means(scenes.images)
+    return scenes.names, scenes.images, _means(network, layer, scenes.images)
+
+
+@prediction("05.guess")
+def what_it_wants(found: list[str]) -> tuple[str, dict[str, object]]:
+    """Which objects the strongest scenes show."""
+    count = {name: found.count(name) for name in found}
+    most = max(count, key=lambda name: count[name])
+    numbers = {"most": most, "count": count[most], "all": len(found)}
+    return {"car": "b", "house": "c"}.get(most, "a"), numbers
+
+
+@prediction("05.shift")
+def left_after_a_shift(found: float) -> tuple[str, dict[str, object]]:
+    """How much of the activation is left when the picture is shifted by two pixels."""
+    return "a" if found > 0.9 else "b" if found > 0.7 else "c", {"left": f"{found:.0%}"}
+
+
+@prediction("05.strangers")
+def named_by_a_stranger(found: int) -> str:
+    """How many of ten pictures, made for another network, are named as meant."""
+    return "a" if found <= 2 else "b" if found <= 6 else "c"
 
 
 @exercise("05.mend")
