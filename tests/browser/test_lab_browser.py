@@ -23,6 +23,7 @@ LESSONS = {  # controls to use, and values for them
     "01_print_vs_torchinfo": {},
     "02_kernels": {"kernel": "7"},
     "03_hooks_and_feature_maps": {"scene": "car_on_meadow_0"},
+    "03_hooks_that_bite": {"scene": "car_on_meadow_0"},
     "04_class_activation_maps": {
         "scene": "car_on_meadow_0",
         "asked": "penguin",
@@ -168,7 +169,7 @@ def test_wrong_search(picker: Picker) -> None:
 @pytest.fixture
 def linked(page: Page, lessons: LessonWidgets) -> Linked:
     """The linked view with nothing kept, the mouse beside it, and channel 5."""
-    element, _ = lessons.of(page, "03_hooks_and_feature_maps")
+    element, *_ = lessons.of(page, "03_hooks_and_feature_maps")
     view = Linked(element)
     page.mouse.move(5, 5)
     ask(page, "view.mosaic.kept = view.image.kept = False; view.choose(5)")

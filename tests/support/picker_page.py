@@ -22,7 +22,7 @@ drawn = drawn[0] if isinstance(drawn, tuple) else drawn
 UNIT = """
 from vizhelpers.figures import to_png
 drawn = vh.features.show_unit(
-    cat, maps, {channel}, position={position}, field=field, title="layer1"
+    scene.image, maps, {channel}, position={position}, field=field, title="layer1"
 )
 """
 # From the moment at which the list changes, or the mouse moves, until the new picture is there.
