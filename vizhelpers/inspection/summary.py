@@ -263,7 +263,7 @@ def _html(summary: Summary) -> str:
     names = [f"{info.var_name} ({info.class_name})" for info in shown]
     table.insert(0, "Layer", [a + b for a, b in zip(indents, names, strict=True)])
     cells = table.to_html(index=False, border=0)
-    cells = re.sub("<(t[hd])>", r'<\1 style="text-align: left">', cells)
+    cells = re.sub("<(t[hd])>", r'<\1 style="text-align: left; white-space: nowrap">', cells)
     text = repr(replace(summary, notes=()))
     below = "".join(re.split(r"^=+\n?", text, flags=re.MULTILINE)[3:])
     notes = "".join(f"<p>Note: {escape(note)}</p>" for note in summary.notes)
