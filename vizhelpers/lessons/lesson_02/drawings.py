@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+import torch
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 from torch import Tensor
@@ -65,8 +66,10 @@ def draw_plane_sum(maps: Tensor, planes: Tensor, made: Tensor, channels: Sequenc
     count = len(channels)
     figure = new_figure(10.6, 7.2)
     axes = figure.subplots(3, count + 1)
-    heights = [float(group.abs().max()) or 1.0 for group in (planes, made)]
     total = made.sum(0)
+    # One scale for the planes, one for all that is added up and the sum.
+    groups = planes, torch.cat([made, total[None]])
+    heights = [float(group.abs().max()) or 1.0 for group in groups]
     for j, channel in enumerate(channels):
         axes[0, j].imshow(maps[j], PLAIN_MAP, vmin=0, vmax=float(maps.max()))
         _bare(axes[0, j], f"map {channel} of the layer before")
@@ -77,8 +80,7 @@ def draw_plane_sum(maps: Tensor, planes: Tensor, made: Tensor, channels: Sequenc
         _bare(axes[2, j], f"what plane {channel} makes of it")
         sign = "=" if j == count - 1 else "+"
         axes[2, j].text(1.04, 0.5, sign, transform=axes[2, j].transAxes, fontsize=SIGN, va="center")
-    reach = float(total.abs().max()) or 1.0
-    axes[2, count].imshow(total, SIGNED_MAP, vmin=-reach, vmax=reach)
+    axes[2, count].imshow(total, SIGNED_MAP, vmin=-heights[1], vmax=heights[1])
     _bare(axes[2, count], "added up")
     for ax in axes[:2, count]:
         ax.set_axis_off()
@@ -213,7 +215,7 @@ def _bare(ax: Axes, title: str) -> None:
 def _write_numbers(ax: Axes, plane: Tensor, reach: float) -> None:
     for row, numbers in enumerate(plane.tolist()):
         for column, value in enumerate(numbers):
-            text, colour = f"{value:.2f}".replace("-", "−"), "black"
+            text, colour = f"{round(value, 2) + 0.0:.2f}".replace("-", "−"), "black"
             if value < -0.7 * reach:  # on dark blue
                 colour = "white"
             ax.text(column, row, text, ha="center", va="center", color=colour)
