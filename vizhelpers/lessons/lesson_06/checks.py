@@ -15,6 +15,7 @@ from vizhelpers.exercises.authoring import (
     expect,
     nearest_mistake,
     number,
+    prediction,
     right,
     wrong,
 )
@@ -24,7 +25,34 @@ from vizhelpers.lessons.lesson_06.mystery import mystery
 if TYPE_CHECKING:
     from torch import Tensor
 
+SLIDER, COUNT, RISING = 0.9, 100, 10  # of the open exercise
+WHITE = 0.99
 STEPS, VALUES = [0, 10, 20, 30, 40, 50], [0.9, 0.6, 0.3, 0.4, 0.5, 0.7]  # a logged curve
+
+
+@prediction("06.p1")
+def one_writer(found: int) -> str:
+    """How many points has a curve to which one writer gave two losses for 20 epochs?"""
+    return {20: "c", 40: "b"}.get(found, "a")
+
+
+@prediction("06.p2")
+def late(found: int) -> str:
+    """When does the smoothed line of a cliff at step 50 pass the middle?"""
+    return "a" if found < 52 else "b" if found < 65 else "c"
+
+
+@prediction("06.p3")
+def blamed(found: float) -> tuple[str, dict[str, object]]:
+    """Does a network with sigmoids learn without its extra layers?"""
+    letter = "a" if found < 0.57 else "b" if found < 0.85 else "c"
+    return letter, {"share": f"{found:.0%}".replace("%", " %")}
+
+
+@prediction("06.p4")
+def too_bright(found: "Tensor") -> str:
+    """What becomes of floats from 0 to 255?"""
+    return "b" if (found[1:] > WHITE).all() else "a"
 
 
 @exercise("06.diagnose")
@@ -75,6 +103,32 @@ def best(answer: object) -> Outcome:
         min(VALUES): "value",
     }
     return wrong(nearest_mistake(step, mistakes, tolerance=1e-3), found=step)
+
+
+@exercise("06.open")
+def smoothed_lie(answer: object) -> Outcome:
+    """Invent a curve that rises at its end while its smoothed line falls."""
+    import numpy as np
+
+    from vizhelpers._utils.arrays import as_numbers
+    from vizhelpers.lessons.lesson_06.drawings import smooth
+
+    if isinstance(answer, str | bytes) or callable(answer):
+        raise WrongKindError("list")
+    try:
+        curve = as_numbers(answer).astype(float)
+    except (TypeError, ValueError):
+        raise WrongKindError("list") from None
+    if curve.shape != (COUNT,):
+        return wrong("length", found=list(curve.shape), expected=COUNT)
+    if not np.isfinite(curve).all() or (curve < 0).any():
+        return wrong("loss")
+    logged, line = (np.diff(each)[-RISING:] for each in (curve, smooth(curve, SLIDER)))
+    if (logged <= 0).any():
+        return wrong("rises", count=int((logged > 0).sum()), of=RISING)
+    if (line >= 0).any():
+        return wrong("falls", count=int((line < 0).sum()), of=RISING)
+    return right(low=f"{curve[-RISING - 1]:.2f}", high=f"{curve[-1]:.2f}", of=RISING)
 
 
 def _write(folder: str, run: str, tag: str, values: list[float]) -> None:
