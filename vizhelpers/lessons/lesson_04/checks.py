@@ -12,6 +12,7 @@ from vizhelpers.exercises.authoring import (
     expect,
     nearest_mistake,
     number,
+    prediction,
     right,
     wrong,
 )
@@ -22,7 +23,6 @@ from vizhelpers.exercises.trials import (
     try_out,
     two_objects,
 )
-from vizhelpers.lessons.lesson_04.mystery import mystery_networks
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -34,37 +34,29 @@ TOLERANCE = 0.006  # two decimals, and a mask that is cut at 0.5 or not
 LAYER = "features.11"  # of AlexNet: where a mended function is tried
 
 
-@exercise("04.cheat")
-def cheat(answer: object) -> Outcome:
-    """Which of the two networks without names looks at the background?"""
-    given = expect(answer, "text", str).strip().upper().removeprefix("NETWORK ")
-    facts = _facts()
-    if given not in facts:
-        return wrong("unknown")
-    cheater = min(facts, key=lambda letter: facts[letter][0])
-    peaks, home, away = (f"{share:.0%}" for share in facts[given])
-    if given == cheater:
-        return right(peaks=peaks, home=home, away=away)
-    return wrong("honest", peaks=peaks, home=home, away=away, others=f"{facts[cheater][0]:.0%}")
+@prediction("04.p1")
+def trusted(found: str) -> str:
+    """Which network is right more often, when the background changes?"""
+    return found.lower()
 
 
-@cache
-def _facts() -> dict[str, tuple[float, float, float]]:
-    """For A and B: peaks on the object at home, accuracy at home, accuracy elsewhere."""
-    import torch
+@prediction("04.p2")
+def stretched(found: float) -> tuple[str, dict[str, object]]:
+    """How bright is the brightest place of a stretched map of something that is not there?"""
+    letter = "a" if found < 0.25 else "b" if found < 0.75 else "c"
+    return letter, {"found": f"{found:g}"}
 
-    scenes = vh.load_scenes()
-    images, home = vh.normalize(scenes.images), scenes.labels == scenes.backgrounds
-    facts = {}
-    for letter, network in mystery_networks().items():
-        with torch.no_grad():
-            correct = (network(images).argmax(dim=1) == scenes.labels).float()
-        scores = vh.attribution.score_maps(
-            vh.class_maps(network, images[home]).maps, scenes.masks[home]
-        )
-        accuracies = float(correct[home].mean()), float(correct[~home].mean())
-        facts[letter] = (float(scores.pointing.mean()), *accuracies)
-    return facts
+
+@prediction("04.p3")
+def above_the_blob(found: int) -> str:
+    """In how many of three networks does Grad-CAM beat a blob in the middle?"""
+    return {3: "a", 2: "b"}.get(found, "c")
+
+
+@prediction("04.p4")
+def deaf(found: str) -> str:
+    """Which method's maps stay as they were, when the last layer is random?"""
+    return "abc"[["GradCAM", "LayerCAM", "EigenCAM"].index(found)]
 
 
 @exercise("04.energy")
@@ -99,6 +91,32 @@ def _energies() -> tuple[float, float, dict[float, str]]:
         not_normalised: "not_normalised",
     }
     return share, area, mistakes
+
+
+@exercise("04.open")
+def off_the_object(answer: object) -> Outcome:
+    """Find a scene with the right answer whose map has its peak outside the object."""
+    name = expect(answer, "text", str).strip()
+    if name not in vh.load_scenes().names:
+        return wrong("scene", name=name)
+    says, truth, pixels = _peak(name)
+    if says != truth:
+        return wrong("answer", name=name, says=says)
+    if pixels == 0:
+        return wrong("inside", name=name, truth=truth)
+    return right(name=name, truth=truth, pixels=f"{pixels:.0f}")
+
+
+@cache
+def _peak(name: str) -> tuple[str, str, float]:
+    """What ResNet18 says to a scene; the truth; how far from the object its map's peak is."""
+    from scipy.ndimage import distance_transform_edt  # type: ignore[import-untyped]
+
+    scene = shipped_scene(name)
+    found = vh.class_maps(vh.load_model("resnet18"), vh.normalize(scene.images))
+    distances = distance_transform_edt(scene.masks[0] <= 0.5)
+    pixels = distances[(found.maps[0] == found.maps[0].max()).numpy()].min()
+    return vh.CLASSES[int(found.targets[0])], vh.CLASSES[int(scene.labels[0])], float(pixels)
 
 
 @exercise("04.mend")
