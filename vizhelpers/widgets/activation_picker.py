@@ -9,6 +9,10 @@ from functools import cache, lru_cache
 from typing import Any
 
 import ipywidgets
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image, ImageDraw
 from torch import Tensor, nn
 
 from vizhelpers._utils.checks import check_model
@@ -17,14 +21,17 @@ from vizhelpers.features.activation_maximization import (
     channel_means,
     maximize_activation,
 )
+from vizhelpers.figures import letters, number_text
+from vizhelpers.images import IMAGENET_MEAN, IMAGENET_STD, denormalize
 from vizhelpers.layers import get_layer, list_layers
-from vizhelpers.plotting import number_text
 from vizhelpers.widgets.base import boxed, running_loop
 from vizhelpers.widgets.layer_picker import LayerPicker
 
 CHUNK = 8  # after how many steps the picture is drawn again
 KEPT_ASCENTS = 32
 SIDE = 384  # screen pixels that a picture may take, if it has not more itself
+GAP, PALE, WORDS = 12, 0.93, 17  # between two pictures; behind words; their size
+SILENT = "silent:\nno pixel changes\nthis filter"
 # Seconds between two chunks. In them the kernel does whatever else was asked of it.
 PAUSE = 0.02
 SCORES = "class scores"  # in the list, instead of "", the name of the model itself
@@ -43,7 +50,8 @@ class AscentPicker(LayerPicker):
         layers: Names of layers; by default all `nn.Conv2d` and, last, `""`, the class scores.
         steps: How many are made before a picture appears.
         more: How many "Run longer" makes.
-        images: Real images to compare with, `[N, C, H, W]`, normalised as the network needs.
+        images: Real images to compare with, `[N, C, H, W]`, normalised as the network needs. The
+            one that drives the filter most is drawn beside the made picture.
         initial: The layer to begin with, or a pair of layer and filter.
         options: As for `maximize_activation`.
 
@@ -86,6 +94,10 @@ class AscentPicker(LayerPicker):
             return None if images is None else channel_means(model, layer, images, **same)
 
         self._started, self._strongest = lru_cache(KEPT_ASCENTS)(started), cache(strongest)
+        self._images = images
+        self._mean, self._std = (
+            options.get(*one) for one in (("mean", IMAGENET_MEAN), ("std", IMAGENET_STD))
+        )
         self.ascent: ActivationAscent | None = None
         self.running, self._more, self._goal = False, more, 0  # to how many steps
         self._task: asyncio.Task[None] | None = None
@@ -184,11 +196,19 @@ class AscentPicker(LayerPicker):
         if before is not None and (before.layer, *before.channels) != (layer, filter):
             self.stop()
         ascent = self._started(layer, filter)
-        drawn, text = ascent_image(ascent), _sentence(ascent, self._strongest(layer))
+        real = self._strongest(layer)
+        drawn, text = ascent_image(ascent, self._best(real, filter)), _sentence(ascent, real)
         if ascent is not before:
             self.ascent, self._goal = ascent, ascent.steps
             self._tell(ascent)
         return drawn, text
+
+    def _best(self, real: Tensor | None, filter: int) -> Tensor | None:
+        """The real image that drives a filter most, from 0 to 1."""
+        if real is None or self._images is None:
+            return None
+        image = self._images[int(real[:, filter].argmax())].float().cpu()
+        return denormalize(image, self._mean, self._std).clamp(0, 1)
 
     def _tell(self, ascent: ActivationAscent) -> None:
         """Say how far it is, beside the buttons."""
@@ -215,11 +235,36 @@ def _advance(ascent: ActivationAscent, steps: int) -> None:
         ascent.run(steps, progress=False)
 
 
-def ascent_image(ascent: ActivationAscent) -> Tensor:
-    """The first picture of an ascent, every pixel a square of screen pixels: `[3, H, W]`."""
+def ascent_image(ascent: ActivationAscent, beside: Tensor | None = None) -> Tensor:
+    """The first picture of an ascent, every pixel a square of screen pixels: `[3, H, W]`.
+
+    A channel that no pixel changes has words instead of the noise that it began with.
+
+    Args:
+        ascent: Whose picture.
+        beside: A real image `[C, H, W]` from 0 to 1, drawn at the right, as high.
+    """
     image = ascent.images[0]
     zoom = max(1, SIDE // max(image.shape[1:]))
-    return image.expand(3, -1, -1).repeat_interleave(zoom, 1).repeat_interleave(zoom, 2)
+    made = image.expand(3, -1, -1).repeat_interleave(zoom, 1).repeat_interleave(zoom, 2)
+    if ascent.channels[0] in ascent.silent:
+        made = _words_on(made.shape[1], made.shape[2])
+    if beside is None:
+        return made
+    height, width = beside.shape[1:]
+    size = made.shape[1], max(1, round(made.shape[1] * width / height))
+    real = F.interpolate(beside.expand(3, -1, -1)[None], size)[
+        0
+    ]  # pixels as squares, as those of the made one
+    return torch.cat([made, torch.ones(3, size[0], GAP), real], dim=2)
+
+
+def _words_on(height: int, width: int) -> Tensor:
+    """A pale picture that says why there is none."""
+    panel = Image.new("RGB", (width, height), (int(255 * PALE),) * 3)
+    pen, centre = ImageDraw.Draw(panel), (width / 2, height / 2)
+    pen.multiline_text(centre, SILENT, "black", letters(WORDS), anchor="mm", align="center")
+    return torch.from_numpy(np.array(panel)).permute(2, 0, 1) / 255
 
 
 def _word(model: nn.Module, layer: str) -> str:
