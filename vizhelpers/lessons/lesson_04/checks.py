@@ -110,13 +110,15 @@ def off_the_object(answer: object) -> Outcome:
 @cache
 def _peak(name: str) -> tuple[str, str, float]:
     """What ResNet18 says to a scene; the truth; how far from the object its map's peak is."""
+    import torch
     from scipy.ndimage import distance_transform_edt  # type: ignore[import-untyped]
 
     scene = shipped_scene(name)
     found = vh.class_maps(vh.load_model("resnet18"), vh.normalize(scene.images))
     distances = distance_transform_edt(scene.masks[0] <= 0.5)
     pixels = distances[(found.maps[0] == found.maps[0].max()).numpy()].min()
-    return vh.CLASSES[int(found.targets[0])], vh.CLASSES[int(scene.labels[0])], float(pixels)
+    says = vh.CLASSES[int(torch.as_tensor(found.targets)[0])]
+    return says, vh.CLASSES[int(scene.labels[0])], float(pixels)
 
 
 @exercise("04.mend")

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -78,10 +79,9 @@ def bootstrap(hits: Tensor, draws: Tensor, interval: tuple[float, float], *, row
     left.set_title("● a hit   ○ a miss", loc="left", fontsize=11)
     left.tick_params(length=0)
     left.spines[:].set_visible(False)
-    means = hits[draws].mean(dim=1)
-    values, counts = means.unique(return_counts=True)
-    colours = [BLUE if interval[0] <= value <= interval[1] else "0.75" for value in values]
-    right.bar(values, counts, width=0.8 / len(hits), color=colours)
+    means, counts = np.unique(hits[draws].mean(dim=1).numpy(), return_counts=True)
+    shades = [BLUE if interval[0] <= mean <= interval[1] else "0.75" for mean in means]
+    right.bar(means, counts, width=0.8 / len(hits), color=shades)
     right.axvline(hits.mean(), color=RED, linewidth=2)
     ends = f"{interval[0]:.0%} to {interval[1]:.0%}"
     right.set_title(f"{len(draws):,} means; blue, the interval: {ends}", loc="left", fontsize=11)

@@ -25,9 +25,11 @@ def explained(
         The picture, and one line of text: the answer, the raw maximum as a share of that of the
         predicted class, and the energy on the object.
     """
+    import torch
+
     batch = vh.normalize(scene.image)[None]
     best = vh.class_maps(model, batch, method=method, layer=layer)
-    said = vh.CLASSES[int(best.targets[0])]
+    said = vh.CLASSES[int(torch.as_tensor(best.targets)[0])]
     if asked in ("predicted", said):
         found = best
     else:
