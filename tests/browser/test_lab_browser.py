@@ -22,6 +22,7 @@ LESSONS = {  # controls to use, and values for them
     "00_start_here": {},
     "01_print_vs_torchinfo": {},
     "02_kernels": {"kernel": "7"},
+    "02_what_kernels_respond_to": {"kernel": "7"},
     "03_hooks_and_feature_maps": {"scene": "car_on_meadow_0"},
     "03_hooks_that_bite": {"scene": "car_on_meadow_0"},
     "04_class_activation_maps": {

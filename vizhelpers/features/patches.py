@@ -93,7 +93,7 @@ def top_patches(
     images: Tensor,
     *,
     count: int = 9,
-    batch_size: int = 50,
+    batch_size: int = 10,
 ) -> TopPatches:
     """Find the image patches to which each channel of a layer responds most strongly.
 
@@ -109,7 +109,7 @@ def top_patches(
             `[N, C]`, or the layer itself. Where it is called several times, the first call counts.
         images: `[N, 3, H, W]` as the network takes them, that is, already normalised.
         count: How many patches for each channel.
-        batch_size: How many images at a time.
+        batch_size: How many images at a time; few are quicker on a CPU, many on a GPU.
 
     Raises:
         TypeError: The model is no module, or the images are no tensor.

@@ -433,7 +433,7 @@ class Slider {
     const { data, parts, place, plane } = this;
     const { size } = data;
     const where = `row ${place.row}, column ${place.column}`;
-    const what = plane < 0 ? "picture" : `input channel ${plane}`;
+    const what = plane < 0 || size.channels === 1 ? "picture" : `input channel ${plane}`;
     const how = this.held ? "held; a click lets go" : "point, or arrow keys";
     parts.title.textContent = `${what} (${how})`;
     parts.sum.replaceChildren(

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from vizhelpers._utils.checks import whole
 from vizhelpers._utils.clear_errors import clear_errors
 from vizhelpers.figures import to_png
+from vizhelpers.plotting import SIGNED_MAP
 from vizhelpers.widgets.base import PictureBox, View, boxed
 from vizhelpers.widgets.kernel_slider_plot import (
     Kernel,
@@ -48,10 +49,10 @@ class KernelSlider(View):
 
     The mouse, a finger, a pen or the arrow keys move the kernel; where it has been, the feature
     map is painted. All of this happens in the page, without Python. A click holds the kernel, a
-    second click or Escape lets go of it. A number box chooses the output channel, a list the
-    input channel: pixels, weights and products of one channel, or of all three as colours. The
-    sum is always that over all channels. A notebook cell that ends with the slider shows it; who
-    runs nothing sees a picture of it, with the whole map.
+    second click or Escape lets go of it. A number box chooses the output channel, a list the input
+    channel: pixels, weights and products of one channel, or of all three as colours. The sum is
+    always that over all channels. A picture of one channel is drawn in grey. A notebook cell that
+    ends with the slider shows it; who runs nothing sees a picture of it, with the whole map.
 
     The weights are read once: after training on, make another slider.
 
@@ -129,13 +130,13 @@ class KernelSlider(View):
 
     def _start(self) -> None:
         """Hand the page what is the same for all kernels."""
-        photo, (low, high, signed) = self._conv.photo, self._conv.limits
+        photo, (low, high, _) = self._conv.photo, self._conv.limits
         self.image.photo = b"" if photo is None else photo.tobytes()
         self.image.plane = 0 if photo is None else -1
         self.image.shape = self._conv.geometry._asdict()
         self.image.limits = [low, high]
-        self.image.colours = colour_table(signed=signed)
-        self.image.signed = colour_table(signed=True)
+        self.image.colours = colour_table(self._conv.colours)
+        self.image.signed = colour_table(SIGNED_MAP)
 
     def _load(self, kernel: Kernel) -> None:
         """Hand the page one kernel's numbers."""

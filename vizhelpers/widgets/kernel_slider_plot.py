@@ -138,6 +138,13 @@ class Convolution:
     photo: NDArray[np.uint8] | None  # [H, W, 3], the image's colours
     limits: Limits  # one scale for all channels of the image
 
+    @property
+    def colours(self) -> str:
+        """The colour map of an input channel: a picture of one channel is grey."""
+        if self.limits.signed:
+            return SIGNED_MAP
+        return "gray" if len(self.image) == 1 else PLAIN_MAP
+
     def kernel(self, channel: int) -> Kernel:
         """One output channel, or an error that says which there are."""
         if not 0 <= channel < len(self.maps):
@@ -334,9 +341,9 @@ def _photo(values: Floats, conv: nn.Conv2d, picture: Any) -> NDArray[np.uint8] |
     return (255 * colours).round().astype(np.uint8).transpose(1, 2, 0)
 
 
-def colour_table(*, signed: bool) -> bytes:
-    """256 colours, [256, 3], from the lowest value to the highest."""
-    colours = colormaps[SIGNED_MAP if signed else PLAIN_MAP](np.arange(256))[:, :3]
+def colour_table(name: str) -> bytes:
+    """A colour map as 256 colours, [256, 3], from the lowest value to the highest."""
+    colours = colormaps[name](np.arange(256))[:, :3]
     return (255 * colours).round().astype(np.uint8).tobytes()
 
 
@@ -379,7 +386,7 @@ def _draw_picture(ax: Axes, conv: Convolution, kernel: Kernel, place: Place, pla
         ylim=(size.height + size.bottom - 0.5, -0.5 - size.top),
         facecolor=PADDING,
     )
-    _head(ax, "picture" if plane < 0 else f"input channel {plane}")
+    _head(ax, "picture" if plane < 0 or size.channels == 1 else f"input channel {plane}")
 
 
 def _draw_patch(ax: Axes, conv: Convolution, kernel: Kernel, place: Place, plane: int) -> None:
@@ -403,12 +410,11 @@ def _draw_pixels(
     plane: int,
 ) -> None:
     """The colours, or one channel on the scale of all."""
-    low, high, signed = conv.limits
-    colours = SIGNED_MAP if signed else PLAIN_MAP
+    low, high, _ = conv.limits
     if plane < 0 and photo is not None:
         ax.imshow(photo, interpolation="nearest")
     else:
-        ax.imshow(planes[plane], cmap=colours, vmin=low, vmax=high, interpolation="nearest")
+        ax.imshow(planes[plane], cmap=conv.colours, vmin=low, vmax=high, interpolation="nearest")
 
 
 def _draw_weights(ax: Axes, kernel: Kernel, plane: int) -> None:
