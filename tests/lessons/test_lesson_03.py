@@ -85,7 +85,7 @@ def test_grey_elsewhere_is_as_large_on_the_object_and_beside_the_part() -> None:
     parts[20:26, 30:34] = parts[20:26, 50:54] = vh.scenes.PARTS.index("eye")
     mask = torch.zeros(128, 128)
     mask[10:90, 20:80] = 1
-    grey, elsewhere = measurements.grey_part(cat[0], mask, parts, "eye")
+    grey, elsewhere, only = measurements.grey_part(cat[0], mask, parts, "eye")
     eyes, other = (
         (picture == 0.5).all(0) & (cat[0] != 0.5).any(0) for picture in (grey, elsewhere)
     )
@@ -93,6 +93,8 @@ def test_grey_elsewhere_is_as_large_on_the_object_and_beside_the_part() -> None:
     assert other.sum() == eyes.sum()
     assert not (other & eyes).any()
     assert (mask[other] == 1).all()
+    hidden = (mask == 1) & (parts == 0)
+    assert torch.equal(only, torch.where(hidden, 0.5, cat[0]))
 
 
 def test_backward_hooks_are_refused_before_an_in_place_relu(

@@ -223,7 +223,7 @@ def _says_without(name: str, channels: tuple[int, ...]) -> str:
 
 
 @exercise("03.gradient")
-def gradient(answer: object) -> Outcome:
+def gradient(answer: object) -> Outcome:  # noqa: PLR0911  (one return for each mistake)
     """Write a function that returns a layer's gradient, also before an in-place ReLU."""
     import torch
 
@@ -233,6 +233,8 @@ def gradient(answer: object) -> Outcome:
     found = trial.found
     if "BackwardHookFunction" in trial.problem:
         return wrong("full_hook", problem=trial.problem.partition(".")[0])
+    if "RemovableHandle" in trial.problem:
+        return wrong("handle", problem=trial.problem)
     if trial.problem:
         return wrong("fails", problem=trial.problem, place=trial.place)
     expected, after_relu, output = _gradients(model, picture)

@@ -27,7 +27,7 @@ def answer_bars(rows: Mapping[str, Tensor], truth: str, *, title: str = "") -> F
         value, says = float(probabilities[vh.CLASSES.index(truth)]), int(probabilities.argmax())
         right = vh.CLASSES[says] == truth
         ax.barh(row, value, color=BLUE if right else RED, height=0.7)
-        words = f"{value:.0%}" if right else f"{value:.0%}, says {vh.CLASSES[says]}"
+        words = f"{100 * value:.0f} %" + ("" if right else f", says {vh.CLASSES[says]}")
         ax.text(value + 0.01, row, words, va="center", fontsize=10)
     ax.set_yticks(range(len(rows)), list(rows))
     ax.set_ylim(len(rows) - 0.5, -0.5)
@@ -38,24 +38,31 @@ def answer_bars(rows: Mapping[str, Tensor], truth: str, *, title: str = "") -> F
     return figure
 
 
-def lost_by_brightness(lost: Tensor, brightness: Tensor) -> Figure:
-    """Draw what each channel's absence costs, over the rank of its map by brightness.
+def most_needed_by_brightness(lost: Tensor, brightness: Tensor) -> Figure:
+    """Draw how often the brightest map, the second brightest, … is the one that is needed most.
 
     Args:
         lost: `[N, C]`, percentage points lost without a channel, a row for each picture.
         brightness: `[N, C]`, how bright the maps are.
     """
-    order = brightness.argsort(dim=1, descending=True)
-    figure = vh.new_figure(9.5, 4)
+    count, channels = lost.shape
+    needed = lost.argmax(dim=1, keepdim=True)
+    ranks = 1 + (brightness > brightness.gather(1, needed)).sum(dim=1)
+    much = lost.amax(dim=1) > 10
+    figure = vh.new_figure(9.5, 3.6)
     ax = figure.subplots()
-    shift = torch.linspace(-0.3, 0.3, len(lost))  # side by side, so that points can be seen
-    for rank, points in enumerate(lost.gather(1, order).T, start=1):
-        needed = points == lost.amax(dim=1)
-        for chosen, colour in ((~needed, GREY), (needed, RED)):
-            ax.scatter(rank + shift[chosen], points[chosen], s=14, color=colour, alpha=0.7)
-    ax.set_xticks(range(1, lost.shape[1] + 1))
-    ax.set(xlabel="rank of the map by brightness (1: the brightest)", ylabel="points lost")
-    ax.set_title("red: the channel that its picture needs most", loc="left", fontsize=11)
+    below = torch.zeros(channels)
+    for chosen, colour, word in ((much, RED, "more than"), (~much, "#f2b8b5", "at most")):
+        scenes = torch.bincount(ranks[chosen] - 1, minlength=channels)
+        label = f"its absence costs {word} 10 points"
+        ax.bar(range(1, channels + 1), scenes, bottom=below, color=colour, label=label)
+        below += scenes
+    ax.axhline(count / channels, color="0.4", linestyle=":")
+    ax.text(channels + 0.5, count / channels, "guessing", ha="right", va="bottom", color="0.4")
+    ax.set_xticks(range(1, channels + 1))
+    ax.set_xlabel("place of the most needed map by brightness (1: the brightest)")
+    ax.set_ylabel("scenes")
+    ax.legend(frameon=False)
     ax.spines[["top", "right"]].set_visible(False)
     return figure
 

@@ -114,8 +114,10 @@ def on_object(
     return found
 
 
-def grey_part(image: Tensor, mask: Tensor, parts: Tensor, part: str) -> tuple[Tensor, Tensor]:
-    """Paint a part of the object grey; and, to compare, as many pixels elsewhere on the object.
+def grey_part(
+    image: Tensor, mask: Tensor, parts: Tensor, part: str
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Paint a part of the object grey; as many pixels elsewhere on it; all of it but the part.
 
     Args:
         image: `[3, H, W]` in [0, 1].
@@ -124,15 +126,12 @@ def grey_part(image: Tensor, mask: Tensor, parts: Tensor, part: str) -> tuple[Te
         part: Such as "eye".
 
     Returns:
-        The picture with the part in grey, and one with the same shape in grey beside it.
+        The picture with the part in grey; with the same shape in grey beside it; and with the
+        whole object in grey, except for the part.
     """
-    chosen = parts == vh.scenes.PARTS.index(part)
-    pictures = []
-    for spot in (chosen, _beside(chosen, mask > 0.5)):
-        grey = image.clone()
-        grey[:, spot] = 0.5
-        pictures.append(grey)
-    return pictures[0], pictures[1]
+    chosen, inside = parts == vh.scenes.PARTS.index(part), mask > 0.5
+    elsewhere = image.masked_fill(_beside(chosen, inside), 0.5)
+    return image.masked_fill(chosen, 0.5), elsewhere, image.masked_fill(inside & ~chosen, 0.5)
 
 
 def _beside(chosen: Tensor, inside: Tensor) -> Tensor:
