@@ -42,6 +42,9 @@ def parser() -> argparse.ArgumentParser:
     data = commands.add_parser("data", help="draw the shipped scenes, and cut the photos, again")
     data.add_argument("--out", type=Path, default=DATA)
 
+    shots = commands.add_parser("screenshots", help="make lesson 06's marked pictures again")
+    shots.add_argument("pictures", nargs="*", metavar="NAME", help="e.g. images; default: all")
+
     sheet = commands.add_parser("scenes", help="write a contact sheet of all classes")
     sheet.add_argument("--out", type=Path, default=Path("scenes.png"))
     sheet.add_argument("--seed", type=int, default=0)
@@ -78,6 +81,11 @@ def run(arguments: argparse.Namespace, extra: list[str]) -> int:
 
         write_shipped(arguments.out / "images")
         write_photos(arguments.out / "photos")
+    elif command == "screenshots":
+        from vizhelpers.course.screenshots import make_screenshots
+
+        for path in make_screenshots(arguments.pictures):
+            print(f"wrote {path.relative_to(ROOT)}")
     elif command == "scenes":
         from vizhelpers.scenes.contact_sheets import write_contact_sheet
 

@@ -1,0 +1,375 @@
+"""Marked screenshots of TensorBoard's tabs, made from lesson 06's own runs in a real browser.
+
+A tool of those who write the lessons: it needs what the tests need, and a Chromium.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import nbformat
+from jupyter_client.manager import AsyncKernelManager
+from nbclient import NotebookClient
+from nbformat import NotebookNode
+from nbval.kernel import CURRENT_ENV_KERNEL_NAME, NbvalKernelspecManager
+from PIL import Image, ImageDraw
+from playwright.sync_api import Locator, Page, sync_playwright
+
+from vizhelpers._utils.paths import NOTEBOOKS, written_beside
+from vizhelpers.course.refresh import CELL_SECONDS, lesson_environment
+from vizhelpers.figures import letters
+from vizhelpers.tensorboard.server import Board, start_tensorboard
+
+PICTURES = NOTEBOOKS / "pictures"
+LESSON = "06_tensorboard.ipynb", "in_depth/06_tensorboard_in_depth.ipynb"
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+WIDE, HIGH, MARGIN = 940, 600, 220  # screen pixels of the page, and of the strip of labels
+MARK, PAPER = (200, 60, 0), (255, 255, 255)
+COLOURS, MOST_BYTES = (128, 64, 32), 80_000
+SECONDS = 60
+
+
+# The folder's path is another one on every machine.
+HIDE = """path => {
+  const visit = node => {
+    const text = node.nodeType === 1 ? node.textContent.replace(/[\\s\\u200b]/g, '') : '';
+    if (text === path) node.textContent = 'runs';
+    for (const child of [...node.childNodes, ...(node.shadowRoot?.childNodes ?? [])]) visit(child);
+  };
+  visit(document.body);
+}"""
+
+
+class Mark(NamedTuple):
+    """An arrow: what it says, what it points to, and where in it (shares of width and height)."""
+
+    words: str
+    target: str
+    place: tuple[float, float] = (0.9, 0.5)
+
+
+class Shot(NamedTuple):
+    """One picture: which tab, how to get the page there, and what is marked."""
+
+    name: str
+    tab: str
+    prepare: Callable[[Page], Any]
+    marks: tuple[Mark, ...]
+    notebook: int = 0  # of LESSON: whose runs
+    query: str = ""
+    high: int = HIGH
+
+
+def make_screenshots(only: Sequence[str] | None = None, folder: Path = PICTURES) -> list[Path]:
+    """Run lesson 06, open its runs in TensorBoard, and write a marked picture of each tab.
+
+    Args:
+        only: Names of pictures, such as ``"images"``; by default all.
+        folder: Where the files ``tensorboard_….png`` go.
+
+    Returns:
+        The files that were written.
+
+    Raises:
+        ValueError: there is no picture of that name.
+        FileNotFoundError: no Chromium was found.
+        RuntimeError: a picture is larger than what is allowed.
+    """
+    unknown = set(only or ()) - {shot.name for shot in SHOTS}
+    if unknown:
+        names = ", ".join(shot.name for shot in SHOTS)
+        raise ValueError(f"no picture is called {', '.join(sorted(unknown))}; there are {names}.")
+    wanted = [shot for shot in SHOTS if not only or shot.name in only]
+    written = []
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
+        for number in sorted({shot.notebook for shot in wanted}):
+            runs = Path(scratch, str(number))
+            _keep_runs(NOTEBOOKS / LESSON[number], runs)
+            shots = [shot for shot in wanted if shot.notebook == number]
+            written += _photograph(shots, runs, folder)
+    return written
+
+
+def _keep_runs(notebook: Path, runs: Path) -> None:
+    """Run a notebook, and copy the folder ``RUNS`` that it logged to."""
+    cells = nbformat.read(notebook, as_version=4)
+    copy = f"import shutil; shutil.copytree(RUNS, {str(runs)!r})"
+    cells.cells = [*filter(_is_wanted, cells.cells), nbformat.v4.new_code_cell(copy)]
+    with tempfile.TemporaryDirectory() as scratch:
+        manager = AsyncKernelManager(
+            kernel_name=CURRENT_ENV_KERNEL_NAME, kernel_spec_manager=NbvalKernelspecManager()
+        )
+        place = {"metadata": {"path": str(notebook.parent)}}
+        client = NotebookClient(cells, km=manager, timeout=CELL_SECONDS, resources=place)
+        client.execute(env=lesson_environment(Path(scratch)))
+
+
+def _is_wanted(cell: NotebookNode) -> bool:
+    """Exercises and what comes after them log nothing that is photographed."""
+    return cell.cell_type == "code" and not cell.source.startswith("answer")
+
+
+def _photograph(shots: Sequence[Shot], runs: Path, folder: Path) -> list[Path]:
+    written = []
+    with start_tensorboard(runs) as board, sync_playwright() as playwright:
+        is_root = hasattr(os, "geteuid") and os.geteuid() == 0
+        arguments = ["--disable-gpu", *(["--no-sandbox"] if is_root else [])]
+        found = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, BROWSERS)), None)
+        browser = playwright.chromium.launch(executable_path=found, args=arguments)
+        for shot in shots:
+            page = browser.new_page(viewport={"width": WIDE, "height": shot.high})
+            page.set_default_timeout(SECONDS * 1000)
+            path = folder / f"tensorboard_{shot.name}.png"
+            _save(_marked(_opened(page, board, shot), shot), path)
+            page.close()
+            written.append(path)
+        browser.close()
+    return written
+
+
+def _opened(page: Page, board: Board, shot: Shot) -> Page:
+    page.goto(f"{board.url}{shot.query}#{shot.tab}")
+    shot.prepare(page)
+    page.wait_for_timeout(1500)  # charts come without any sign of it
+    page.evaluate(HIDE, str(board.logdir))
+    return page
+
+
+def _marked(page: Page, shot: Shot) -> Image.Image:
+    """The page with a strip of labels at its right, and an arrow from each to its target."""
+    file = tempfile.SpooledTemporaryFile()  # noqa: SIM115  (in memory)
+    file.write(page.screenshot())
+    file.seek(0)
+    picture = Image.new("RGB", (WIDE + MARGIN, shot.high), PAPER)
+    picture.paste(Image.open(file).convert("RGB"))
+    draw = ImageDraw.Draw(picture)
+    draw.line([(WIDE, 0), (WIDE, shot.high)], fill=(190, 190, 190))
+    aims = sorted(((_point(page, mark), mark.words) for mark in shot.marks), key=_height)
+    floor = 0.0
+    for (x, y), words in aims:
+        lines, font = words.split("\n"), letters(11)
+        aside = 26 if x < WIDE - 200 else 0  # so that a long line does not cross its own row
+        middle = min(max(y + aside, floor + 10 * len(lines) + 8), shot.high - 12 * len(lines))
+        floor = middle + 10 * len(lines)
+        draw.multiline_text((WIDE + 42, middle), words, MARK, font, anchor="lm", spacing=3)
+        _arrow(draw, (WIDE + 36, middle), (x, y))
+    return picture
+
+
+def _height(aim: tuple[tuple[float, float], str]) -> float:
+    return aim[0][1]
+
+
+def _point(page: Page, mark: Mark) -> tuple[float, float]:
+    """Where on the screen a mark points to; in the projector, inside its frames."""
+    found = _locator(page, mark.target).first
+    box = found.bounding_box()
+    if box is None:
+        raise RuntimeError(f"nothing on the page is {mark.target!r} for {mark.words!r}.")
+    across, down = mark.place
+    return box["x"] + across * box["width"], box["y"] + down * box["height"]
+
+
+def _locator(page: Page, target: str) -> Locator:
+    *frames, inside = target.split(" >>> ")
+    where: Any = page
+    for frame in frames:
+        where = where.frame_locator(frame)
+    return where.locator(inside)  # type: ignore[no-any-return]
+
+
+def _arrow(draw: ImageDraw.ImageDraw, start: tuple[float, float], end: tuple[float, float]) -> None:
+    """A line edged with white, so that it is seen on any ground, and its head."""
+    across, down = end[0] - start[0], end[1] - start[1]
+    length = max((across**2 + down**2) ** 0.5, 1.0)
+    x, y = across / length, down / length
+    neck = end[0] - 12 * x, end[1] - 12 * y
+    head = [end, (neck[0] - 5 * y, neck[1] + 5 * x), (neck[0] + 5 * y, neck[1] - 5 * x)]
+    draw.line([start, neck], fill=PAPER, width=5)
+    draw.line([start, neck], fill=MARK, width=2)
+    draw.polygon(head, fill=MARK, outline=PAPER)
+
+
+def _save(picture: Image.Image, path: Path) -> None:
+    """As a PNG with a palette, the largest that is small enough."""
+    for colours in COLOURS:
+        few = picture.quantize(colours, dither=Image.Dither.NONE)
+        with written_beside(path) as beside:
+            few.save(beside, format="png", optimize=True)
+        if path.stat().st_size <= MOST_BYTES:
+            return
+    raise RuntimeError(f"{path.name} has {path.stat().st_size} bytes, more than {MOST_BYTES}.")
+
+
+# -- what each picture shows ------------------------------------------------------------------
+
+RUNS_FILTER, TAG_FILTER = "tf-runs-selector input", "tf-tag-filterer input"
+INSIDE = "iframe >>> iframe >>> "  # one frame for the plugin, and in it the projector's own
+
+
+def _filter(runs: str, tags: str, card: str) -> Callable[[Page], None]:
+    """Show some runs and tags only, on a page of the older kind, and wait for a card."""
+
+    def prepare(page: Page) -> None:
+        page.locator(RUNS_FILTER).first.fill(runs)
+        page.locator(TAG_FILTER).first.fill(tags)
+        page.locator(card).first.wait_for()
+
+    return prepare
+
+
+def _open_graph(page: Page) -> None:
+    page.locator("[data-name='Sequential'] rect").first.dblclick()
+    page.locator("[data-name='Sequential/Linear[fc1]']").first.wait_for()
+    page.wait_for_timeout(1500)
+    page.get_by_text("Fit to screen").click()
+    page.evaluate("window.getSelection().removeAllRanges()")  # the double click marked a word
+
+
+def _colour_and_spread(page: Page) -> None:
+    """Colour the points by label, and let T-SNE run for some time."""
+    inside = page.frame_locator("iframe").frame_locator("iframe")
+    inside.locator("#total-variance", has_text="described").wait_for()
+    inside.locator("vz-projector-data-panel paper-dropdown-menu", has_text="Color by").click()
+    inside.locator("paper-item:visible", has_text="label").last.click()
+    inside.locator(
+        "vz-projector-projections-panel .ink-tab", has_text=re.compile("t-sne", re.I)
+    ).first.click()
+    page.wait_for_timeout(25_000)
+    inside.locator(".run-tsne").first.click()
+
+
+def _wait_for(card: str) -> Callable[[Page], None]:
+    return lambda page: page.locator(card).first.wait_for()
+
+
+SHOTS: tuple[Shot, ...] = (
+    Shot(
+        "scalars",
+        "timeseries",
+        _wait_for("scalar-card line-chart"),
+        (
+            Mark("the tabs;\nmore behind ›", "plugin-selector .mat-mdc-tab >> nth=1"),
+            Mark("load what is new", "app-header-reload button", (0.5, 0.6)),
+            Mark("show some tags only", "metrics-tag-filter input", (0.5, 0.7)),
+            Mark("the runs: folders\nwith an event file", "tb-data-table-content-row >> nth=1"),
+            Mark("the tag: one chart\nfor all its runs", "scalar-card tb-truncated-path"),
+            Mark("pale: as logged\nstrong: smoothed", "scalar-card line-chart", (0.7, 0.5)),
+            Mark("smoothing:\nset it to 0", "text=/^\\s*Smoothing\\s*$/", (0.5, 2.2)),
+        ),
+        query="?tagFilter=loss/epoch&runFilter=%5E%5BAB%5D/",
+        high=660,
+    ),
+    Shot(
+        "images",
+        "images",
+        _filter("ten/train", "maps|kernels", "tf-image-loader img"),
+        (
+            Mark("brightness,\ncontrast", "text=Brightness adjustment", (1.0, 0.5)),
+            Mark(
+                "the tag, and the step\nthat is shown",
+                'tf-image-loader >> text="kernels"',
+                (1.2, 0.8),
+            ),
+            Mark("move through\nthe steps", "tf-image-loader paper-slider", (0.7, 0.5)),
+            Mark("the run", "tf-image-loader >> text=ten/train >> nth=1", (1.0, 0.5)),
+            Mark("choose the runs", RUNS_FILTER, (0.6, 0.5)),
+        ),
+    ),
+    Shot(
+        "histograms",
+        "histograms",
+        _filter("B/train", "weights/(fc1|last)", "tf-histogram-loader path.outline"),
+        (
+            Mark("the tag", "tf-histogram-loader tf-card-heading", (0.3, 0.3)),
+            Mark(
+                "one ridge for each\nstep, the last in front", "tf-histogram-loader svg", (0.5, 0.5)
+            ),
+            Mark("the step", "tf-histogram-loader .axis.y .tick >> nth=1", (0.5, 0.5)),
+            Mark("the values", "tf-histogram-loader .axis.x .tick >> nth=6", (0.5, 0.9)),
+        ),
+    ),
+    Shot(
+        "distributions",
+        "distributions",
+        _filter("B/train", "weights/(fc1|last)", "tf-distribution-loader path.line"),
+        (
+            Mark("the tag", "tf-distribution-loader tf-card-heading", (0.3, 0.3)),
+            Mark(
+                "a band: between these\nlines lie 38, 68, 87 or\n100 of 100 values",
+                "tf-distribution-loader svg.main, tf-distribution-loader svg",
+                (0.8, 0.35),
+            ),
+            Mark("the values", "tf-distribution-loader .y-axis .tick-label >> nth=1", (0.9, 0.5)),
+            Mark("the step", "tf-distribution-loader .x-axis .tick-label >> nth=6", (0.5, 0.5)),
+        ),
+    ),
+    Shot(
+        "graphs",
+        "graphs",
+        _open_graph,
+        (
+            Mark("choose the run", "text=Upload file", (2.0, 2.3)),
+            Mark(
+                "a layer: a double\nclick opens it",
+                "[data-name='Sequential/Linear[fc1]'] rect",
+                (1.0, 0.5),
+            ),
+            Mark("the shape of\nwhat goes in", "text=1×3×32×32 >> nth=-1", (1.0, 0.5)),
+            Mark("data goes upwards,\nfrom here", "[data-name^='input'] rect", (1.0, 0.5)),
+        ),
+    ),
+    Shot(
+        "projector",
+        "projector",
+        _colour_and_spread,
+        (
+            Mark(
+                "colour by: label",
+                INSIDE + "vz-projector-data-panel paper-dropdown-menu >> nth=2",
+                (0.8, 0.7),
+            ),
+            Mark(
+                "PCA, or T-SNE",
+                INSIDE + "vz-projector-projections-panel .ink-tab >> nth=1",
+                (0.5, 0.5),
+            ),
+            Mark(
+                "a picture;\na click shows its\nneighbours",
+                INSIDE + "#scatter canvas, canvas",
+                (0.6, 0.5),
+            ),
+            Mark("search a label", INSIDE + "vz-projector-inspector-panel input", (0.5, 0.5)),
+        ),
+        high=680,
+    ),
+    Shot(
+        "pr_curves",
+        "pr_curves",
+        _wait_for("tf-pr-curve-card path.line"),
+        (
+            Mark("precision", "tf-pr-curve-card .y-axis .tick-label >> nth=-2", (0.9, 0.5)),
+            Mark("recall", "tf-pr-curve-card .x-axis .tick-label >> nth=-2", (0.5, 0.5)),
+            Mark("one point for\neach threshold", "tf-pr-curve-card svg", (0.6, 0.3)),
+        ),
+        notebook=1,
+    ),
+    Shot(
+        "hparams",
+        "hparams",
+        _wait_for("tf-hparams-table-view vaadin-grid-cell-content"),
+        (
+            Mark("the settings", "tf-hparams-table-view >> text=batch", (1.0, 0.5)),
+            Mark("the result", "tf-hparams-table-view >> text=hparam/accuracy", (1.0, 0.5)),
+            Mark("a row for each run", "tf-hparams-table-view >> text=sweep >> nth=1", (1.0, 0.5)),
+            Mark("lines from settings\nto results", "text=/parallel coord/i", (0.9, 0.5)),
+        ),
+        notebook=1,
+    ),
+)
