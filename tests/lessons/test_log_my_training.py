@@ -1,4 +1,4 @@
-"""The template that learners copy runs as it is, logs what it says, and has no more than 25 lines."""
+"""The template that learners copy: it runs as it is, logs what it says, and is short."""
 
 import runpy
 from pathlib import Path

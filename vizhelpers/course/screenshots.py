@@ -19,7 +19,7 @@ from nbclient import NotebookClient
 from nbformat import NotebookNode
 from nbval.kernel import CURRENT_ENV_KERNEL_NAME, NbvalKernelspecManager
 from PIL import Image, ImageDraw
-from playwright.sync_api import Locator, Page, sync_playwright
+from playwright.sync_api import FrameLocator, Locator, Page, sync_playwright
 
 from vizhelpers._utils.paths import NOTEBOOKS, written_beside
 from vizhelpers.course.refresh import CELL_SECONDS, lesson_environment
@@ -33,17 +33,6 @@ WIDE, HIGH, MARGIN = 940, 600, 220  # screen pixels of the page, and of the stri
 MARK, PAPER = (200, 60, 0), (255, 255, 255)
 COLOURS, MOST_BYTES = (128, 64, 32), 80_000
 SECONDS = 60
-
-
-# The folder's path is another one on every machine.
-HIDE = """path => {
-  const visit = node => {
-    const text = node.nodeType === 1 ? node.textContent.replace(/[\\s\\u200b]/g, '') : '';
-    if (text === path) node.textContent = 'runs';
-    for (const child of [...node.childNodes, ...(node.shadowRoot?.childNodes ?? [])]) visit(child);
-  };
-  visit(document.body);
-}"""
 
 
 class Mark(NamedTuple):
@@ -137,7 +126,6 @@ def _opened(page: Page, board: Board, shot: Shot) -> Page:
     page.goto(f"{board.url}{shot.query}#{shot.tab}")
     shot.prepare(page)
     page.wait_for_timeout(1500)  # charts come without any sign of it
-    page.evaluate(HIDE, str(board.logdir))
     return page
 
 
@@ -178,10 +166,10 @@ def _point(page: Page, mark: Mark) -> tuple[float, float]:
 
 def _locator(page: Page, target: str) -> Locator:
     *frames, inside = target.split(" >>> ")
-    where: Any = page
+    where: Page | FrameLocator = page
     for frame in frames:
         where = where.frame_locator(frame)
-    return where.locator(inside)  # type: ignore[no-any-return]
+    return where.locator(inside)
 
 
 def _arrow(draw: ImageDraw.ImageDraw, start: tuple[float, float], end: tuple[float, float]) -> None:

@@ -113,10 +113,11 @@ def smoothed_lie(answer: object) -> Outcome:
     from vizhelpers._utils.arrays import as_numbers
     from vizhelpers.lessons.lesson_06.drawings import smooth
 
-    if isinstance(answer, str | bytes) or callable(answer):
+    given: Any = answer
+    if isinstance(given, str | bytes) or callable(given):
         raise WrongKindError("list")
     try:
-        curve = as_numbers(answer).astype(float)
+        curve = as_numbers(given).astype(float)
     except (TypeError, ValueError):
         raise WrongKindError("list") from None
     if curve.shape != (COUNT,):

@@ -49,8 +49,8 @@ def draw_way() -> Picture:
         ax.text(place, 0.62, step.name, ha="center", va="center", fontsize=15, bbox=box)
         ax.text(place, 0.12, step.example, ha="center", fontsize=SMALL, family="monospace")
     for place, words in enumerate(ARROWS):
-        ends = {"xytext": (place + 0.36, 0.62), "xy": (place + 0.64, 0.62)}
-        ax.annotate("", **ends, arrowprops={"arrowstyle": "-|>", "lw": 2})
+        start, end = (place + 0.36, 0.62), (place + 0.64, 0.62)
+        ax.annotate("", end, start, arrowprops={"arrowstyle": "-|>", "lw": 2})
         ax.text(place + 0.5, 0.76, words, ha="center", fontsize=SMALL, color=MUTED)
     ax.set(xlim=(-0.5, 3.5), ylim=(0, 1))
     ax.set_axis_off()

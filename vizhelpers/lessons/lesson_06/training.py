@@ -23,7 +23,7 @@ Data = tuple[Tensor, Tensor]  # inputs [N, 3, H, W] and labels [N]
 def judge(model: nn.Module, inputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """Loss and accuracy. One score means yes or no, above 0 is yes; several are classes."""
     # A few at a time: memory for all at once would cost more time than the network.
-    scores = torch.cat([model(few) for few in inputs.split(50)])
+    scores = torch.cat([model(few) for few in inputs.split(50)])  # type: ignore[no-untyped-call]
     if scores.shape[1] == 1:
         scores = scores[:, 0]
         loss = F.binary_cross_entropy_with_logits(scores, labels)
@@ -64,7 +64,7 @@ def train(
     step, kept = 0, []
     for epoch in with_progress(range(epochs), Path(folder).name):
         writers["train"].add_scalar("learning rate", schedule.get_last_lr()[0], epoch)
-        for chosen in torch.randperm(len(data[0])).split(batch):
+        for chosen in torch.randperm(len(data[0])).split(batch):  # type: ignore[no-untyped-call]
             loss, _ = judge(model, data[0][chosen], data[1][chosen])
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
