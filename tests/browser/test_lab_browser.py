@@ -241,11 +241,15 @@ def test_the_number_box_keeps_its_channel_and_its_arrow_keys(linked: Linked) -> 
 
 WIDGETS = "from ipywidgets.widgets.widget import _instances; print(len(_instances))"
 MORE = 4000  # some forty seconds: nobody waits for it here
+FILTERS = "05_what_a_filter_wants_to_see"
 MADE = """
 from vizhelpers.figures import to_png
 from vizhelpers.widgets.activation_picker import ascent_image
 alexnet = vh.load_model("alexnet")
 made = vh.maximize_activation(alexnet, {layer!r}, [{filter}], steps={steps})
+given = vh.normalize(vh.load_scenes().images)
+strongest = vh.features.channel_means(alexnet, {layer!r}, given)[:, {filter}].argmax()
+beside = vh.denormalize(given[strongest]).clamp(0, 1)
 """
 
 
@@ -269,7 +273,7 @@ class Ascent(Picker):
         self.wait_for(f"{layer}, filter {filter}")
         self.status.get_by_text(f"Filter {filter} after {steps} steps").wait_for()
         code = MADE.format(layer=layer, filter=filter, steps=steps)
-        self.assert_picture(code, "to_png(ascent_image(made))")
+        self.assert_picture(code, "to_png(ascent_image(made, beside))")
 
     def step(self) -> int:
         """The step that is said to be made now."""
@@ -306,7 +310,7 @@ class Ascent(Picker):
 @pytest.fixture
 def ascent(page: Page, lessons: LessonWidgets) -> Ascent:
     """The activation picker at rest; each test has another filter, of which nothing is kept."""
-    _, element = lessons.of(page, "05_flashtorch")
+    (element,) = lessons.of(page, FILTERS)
     ask(page, f"view._more = {MORE}; view.stop()")
     return Ascent(element)
 
@@ -347,7 +351,7 @@ def test_ascent_other_cells_run_meanwhile_and_another_pick_stops_it(ascent: Asce
     ascent.choose("features.6", 3)
     ascent.longer.click()
     ascent.wait_for_step(40)
-    trainable = "all(weights.requires_grad for weights in networks['alexnet'].parameters())"
+    trainable = "all(weights.requires_grad for weights in alexnet.parameters())"
     assert ascent.ask(f"[6 * 7, {trainable}]") == [42, True]
     ascent.wait_for_step(ascent.step() + 16)
     ascent.choose("features.8", 5)
@@ -376,7 +380,7 @@ def test_ascent_to_the_end_by_keyboard(ascent: Ascent) -> None:
 def test_running_the_cell_again_closes_what_it_had_made(
     ascent: Ascent, lessons: LessonWidgets
 ) -> None:
-    page, cell = ascent.page, lessons.places["05_flashtorch"][-1]
+    page, cell = ascent.page, lessons.places[FILTERS][-1]
     ask(page, "old, ascent_before = view, view.ascent")
     ascent.choose("features.10", 1)
     ascent.longer.click()

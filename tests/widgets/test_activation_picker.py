@@ -206,6 +206,24 @@ def test_a_silent_filter_is_said_to_be_silent() -> None:
     nn.init.constant_(net[0].bias, -100)
     view = ascent_picker(net, ["1"], steps=2, shape=(3, 8, 8))
     assert "no pixel changes the value of channel 0" in view.text
+    drawn = np.asarray(Image.open(io.BytesIO(view.picture)).convert("L"))
+    assert drawn.shape == (384, 384)
+    assert (drawn == drawn[0, 0]).mean() > 0.9, "words on a plain ground, not the noise"
+    assert drawn.min() < 50
+
+
+def test_the_real_image_stands_beside_the_made_one(net: Net) -> None:
+    photos, scale = torch.rand(5, 3, 12, 8), {"mean": [0.2, 0.3, 0.4], "std": [0.5, 0.6, 0.7]}
+    given = (photos - torch.tensor(scale["mean"])[:, None, None]) / torch.tensor(scale["std"])[
+        :, None, None
+    ]
+    view = build(net, images=given, initial=("first", 3), **scale)
+    with torch.no_grad():
+        best = photos[net.first(given)[:, 3].mean((1, 2)).argmax()]
+    drawn = np.asarray(Image.open(io.BytesIO(view.picture)))
+    assert drawn.shape == (384, 256 + 12 + 256, 3)
+    beside = torch.tensor(drawn[16::32, 268 + 16 :: 32] / 255).permute(2, 0, 1)
+    assert (beside - best).abs().max() < 0.01
 
 
 def test_the_picture_is_large_and_its_pixels_are_whole(net: Net) -> None:
