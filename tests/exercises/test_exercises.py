@@ -116,7 +116,7 @@ def test_weird_answers_are_no_error_and_an_object_that_fails_is_told_so(name):
     assert not check(name, Hostile())
 
 
-@pytest.mark.parametrize(("lesson", "ready"), [("04", "grad_cam"), ("05", "guided")])
+@pytest.mark.parametrize(("lesson", "ready"), [("04", "grad_cam")])
 def test_the_lesson_has_the_function_that_is_not_the_learners_own(lesson, ready):
     notebooks = (ROOT / "notebooks").glob(f"{lesson}_*.ipynb")
     assert any(f"def {ready}(model, " in path.read_text(encoding="utf-8") for path in notebooks)

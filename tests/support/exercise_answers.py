@@ -811,11 +811,6 @@ def by_hooks(
     return make
 
 
-def guided(*given: Any) -> object:
-    """The lesson's own function has this name, too."""
-    return by_hooks()(*given)
-
-
 @task("05.mend")
 def mend_guided() -> Answers:
     def times(before: Tensor, behind: Tensor, out: Tensor) -> Tensor:
@@ -870,7 +865,7 @@ def mend_guided() -> Answers:
             "other": [by_hooks(likely), *(by_hooks(end=end) for end in wrong_ends)],
         },
         kind=["careful_guided", torch.zeros(3, 128, 128), Net, nn.ReLU()],
-        not_own=[guided, vh.attribution.guided_gradient, *methods, by_captum, by_course],
+        not_own=[vh.attribution.guided_gradient, *methods, by_captum, by_course],
     )
 
 
