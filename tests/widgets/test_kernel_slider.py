@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from ipywidgets.widgets.widget import _instances
+from matplotlib import colormaps
 from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -124,6 +125,18 @@ def test_colours(image: Tensor, given: Tensor | None, expected: Tensor | None) -
     else:
         np.testing.assert_array_equal(pixels, (255 * expected.permute(1, 2, 0)).round().flatten())
         assert view.image.plane == -1
+
+
+@pytest.mark.parametrize(
+    ("image", "name"),
+    [(PICTURE[:1], "gray"), (PICTURE[[0, 1]], "viridis"), (PICTURE[:1] - 1, "bwr")],
+)
+def test_a_picture_of_one_channel_is_grey(image: Tensor, name: str) -> None:
+    view = kernel_slider(image, nn.Conv2d(len(image), 1, 3))
+    table = np.frombuffer(view.image.colours, np.uint8).reshape(256, 3)
+    np.testing.assert_allclose(table, 255 * colormaps[name](range(256))[:, :3], atol=0.51)
+    picture = draw_kernel(view._conv, view._kernel, view.at, 0).axes[0].images[0]
+    assert picture.get_cmap().name == name
 
 
 def test_channel_and_place_from_the_page_and_from_python() -> None:
