@@ -183,7 +183,7 @@ def _new_axes(
 ) -> Axes:
     """Axes of a new figure with room for all that stands around them."""
     left = 8 * max(map(len, names)) + 16
-    right = 60 + (8 * max(map(len, keys)) + 40 if list(keys) != [""] else 0)
+    right = 60 + (8 * max(map(len, keys)) + 62 if list(keys) != [""] else 0)
     top = 12 + LINE * levels + (26 if title else 0)
     bottom = 26 + (LINE if xlabel else 0)
     wide, high = left + max(WIDE - left, 320) + right, top + height + bottom
