@@ -122,13 +122,11 @@ def draw_waves(picture: Tensor, counts: Sequence[int]) -> Picture:
 
 
 def _strongest_wave(spectrum: Tensor, among: Tensor) -> Tensor:
-    """The strongest wave of a spectrum [3, H, W] among some, as a picture around zero."""
-    height, width = spectrum.shape[1:]
+    """The strongest wave of a spectrum [3, H, W] among some, around zero, in a size of its own."""
     place = int((spectrum.abs().sum(0) * among).argmax())
-    row, column = divmod(place, width)
+    row, column = divmod(place, spectrum.shape[2])
     alone = torch.zeros_like(spectrum)
-    for y, x in ((row, column), (-row % height, -column % width)):  # the two halves of a real wave
-        alone[:, y, x] = spectrum[:, y, x]
+    alone[:, row, column] = spectrum[:, row, column]
     return torch.fft.ifft2(alone).real
 
 
