@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from vizhelpers.hooks import capture
     from vizhelpers.images import denormalize, load_image, normalize
     from vizhelpers.inspection.summary import summarize
-    from vizhelpers.inspection.weight_plots import show_kernels
     from vizhelpers.layers import get_layer, list_layers
     from vizhelpers.plotting import describe, overlay, show_mosaic
     from vizhelpers.scenes import CLASSES, draw_scene, load_scenes

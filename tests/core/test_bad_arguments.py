@@ -84,7 +84,7 @@ FUNCTIONS: dict[Callable[..., Any], dict[str, Any]] = {
     },
     vh.inspection.layer_budget: {"model": MODEL, "input_size": (1, 3, 16, 16)},
     vh.inspection.weight_stats: {"source": MODEL},
-    vh.show_kernels: {"weight": MODEL.features[0].weight, "channel": 0, "title": "t"},
+    vh.inspection.show_kernels: {"weight": MODEL.features[0].weight, "channel": 0, "title": "t"},
     vh.features.receptive_field: {
         "model": MODEL,
         "layer": "features.3",

@@ -25,8 +25,6 @@ ROWS = {
     "05": "F1 F2 F3 F4 F5 F6 F7 F8 F9",
     "06": "T1 T2 T3 T4 T5 T6 T7 T8 T9 T10 T11 T12 T13 T14",
 }
-# Lessons that still wait for the rules of how a lesson is told.
-NOT_RETOLD: set[str] = set()
 MOST_BYTES = 3_000_000  # as the design asks: a picture for each picker is in it
 MOST_WORDS, CELLS = 3_500, range(25, 71)
 MOST_LINES, MEDIAN_LINES, MOST_COLUMNS, MOST_IN_A_ROW = 12, 6, 88, 2
@@ -51,15 +49,13 @@ PREDICTION = re.compile(r"""\bpredict\(\s*["']([^"']+)["']\s*(,?)""")
 
 LESSONS = sorted(NOTEBOOKS.glob("*.ipynb"))
 IN_DEPTH = sorted(NOTEBOOKS.glob("in_depth/*.ipynb"))
-RETOLD = [path for path in LESSONS if path.stem not in NOT_RETOLD]
 
 every_notebook = pytest.mark.parametrize(
     "path", all_notebooks(), ids=lambda p: p.relative_to(NOTEBOOKS).with_suffix("").as_posix()
 )
 every_lesson = pytest.mark.parametrize("path", LESSONS, ids=lambda p: p.stem)
-every_retold_lesson = pytest.mark.parametrize("path", RETOLD, ids=lambda p: p.stem)
 every_told_file = pytest.mark.parametrize(
-    "path", [*RETOLD, *IN_DEPTH], ids=lambda p: f"{p.parent.stem}-{p.stem}"
+    "path", [*LESSONS, *IN_DEPTH], ids=lambda p: f"{p.parent.stem}-{p.stem}"
 )
 
 
@@ -179,13 +175,8 @@ def code_lines(cell: NotebookNode) -> list[str]:
 
 @every_lesson
 def test_length(path: Path) -> None:
-    assert len(read(path).cells) <= CELLS[-1]
-    assert words(path) <= MOST_WORDS
-
-
-@every_retold_lesson
-def test_a_lesson_is_no_leaflet(path: Path) -> None:
     assert len(read(path).cells) in CELLS
+    assert words(path) <= MOST_WORDS
 
 
 @every_told_file
@@ -224,12 +215,11 @@ def test_template(path: Path) -> None:
     assert not any(re.search(r"^# ", text, re.MULTILINE) for text in rest), "one title only"
     text = "\n".join([first, *rest])
     assert "You will be able to" in text
-    sections = SECTIONS if path in RETOLD else set(SECTIONS) - {"on your own", "Take home"}
-    missing = [name for name in sections if not re.search(rf"^#+ .*{name}", text, re.M | re.I)]
+    missing = [name for name in SECTIONS if not re.search(rf"^#+ .*{name}", text, re.M | re.I)]
     assert not missing, f"{path.name} has no heading for {missing}"
 
 
-@every_retold_lesson
+@every_lesson
 def test_the_library_itself_comes_early_and_is_short(path: Path) -> None:
     cells = [cell for cell in code_cells(path) if "library-call" in tags(cell)]
     assert cells, "no cell has the tag library-call"
@@ -238,14 +228,14 @@ def test_the_library_itself_comes_early_and_is_short(path: Path) -> None:
     assert len(code_lines(cells[0])) <= LIBRARY_LINES
 
 
-@every_retold_lesson
+@every_lesson
 def test_something_to_take_home(path: Path) -> None:
     """That it runs without the course is tested in test_take_home.py."""
     (cell,) = (cell for cell in code_cells(path) if "take-home" in tags(cell))
     assert len([line for line in cell.source.splitlines() if line.strip()]) <= TAKE_HOME_LINES
 
 
-@every_retold_lesson
+@every_lesson
 def test_something_to_touch_after_the_set_up_alone(path: Path) -> None:
     """The browser tests run them so."""
     touched = [cell for cell in code_cells(path) if is_to_touch(cell)]
@@ -271,7 +261,7 @@ def minutes(path: Path) -> float:
     return total + MINUTES_AN_EXERCISE * exercises + MINUTES_A_QUESTION * questions
 
 
-@every_retold_lesson
+@every_lesson
 def test_minutes_are_honest(path: Path) -> None:
     (stated,) = re.findall(r"^\*(\d+) minutes", prose(path)[0], re.MULTILINE)
     assert abs(int(stated) - minutes(path)) <= 5, f"{stated} stated, {minutes(path):.0f} estimated"
@@ -280,7 +270,7 @@ def test_minutes_are_honest(path: Path) -> None:
     assert row.endswith(f"| {stated} |"), f"the README says otherwise: {row}"
 
 
-@every_retold_lesson
+@every_lesson
 def test_a_fold_does_not_give_the_answer_away(path: Path) -> None:
     """JupyterLab shows the first line of a folded output."""
     for cell in code_cells(path):
@@ -291,7 +281,7 @@ def test_a_fold_does_not_give_the_answer_away(path: Path) -> None:
             assert not re.search(r"\d", line), f"shown although folded: {line}"
 
 
-@every_retold_lesson
+@every_lesson
 def test_predictions_are_asked_before_and_compared_after(path: Path) -> None:
     calls_in_order = [
         (name, bool(comma))

@@ -11,7 +11,7 @@ import pytest
 from nbformat import NotebookNode
 from packaging.requirements import Requirement
 
-from .test_notebooks import LESSONS, NOT_RETOLD, code_cells, tags
+from .test_notebooks import LESSONS, code_cells, tags
 
 # Besides torch, torchvision and matplotlib: what each lesson is about.
 LIBRARY = {
@@ -29,9 +29,6 @@ pytestmark = pytest.mark.skipif(os.name == "nt", reason="needs symbolic links")
 def take_home(path: Path) -> NotebookNode:
     (cell,) = (cell for cell in code_cells(path) if "take-home" in tags(cell))
     return cell
-
-
-RETOLD = [path for path in LESSONS if path.stem not in NOT_RETOLD]
 
 
 def with_what_they_need(names: list[str]) -> dict[str, Distribution]:
@@ -65,7 +62,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("path", RETOLD, ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", LESSONS, ids=lambda p: p.stem)
 def test_it_needs_the_lessons_own_library_only(path: Path) -> None:
     imported = set()
     for node in ast.walk(ast.parse(take_home(path).source)):
@@ -80,7 +77,7 @@ def test_it_needs_the_lessons_own_library_only(path: Path) -> None:
 def test_all_of_them_run_without_the_course(site: Path, tmp_path: Path) -> None:
     """One process for all, so that PyTorch is loaded once; each in names of its own."""
     script = tmp_path / "take_home.py"
-    cells = {path.name: take_home(path).source for path in RETOLD}
+    cells = {path.name: take_home(path).source for path in LESSONS}
     script.write_text(
         f"import sys; sys.path.append({str(site)!r})\n"
         "import matplotlib; matplotlib.use('agg')\n"

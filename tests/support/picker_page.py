@@ -11,7 +11,9 @@ from support.lab import SHOWN, ask, run
 
 from vizhelpers._utils.paths import NOTEBOOKS
 
-MAKES_A_WIDGET = re.compile(r"\b(?:layer_picker|linked_view|ascent_picker|kernel_slider|paint_over)\(")
+MAKES_A_WIDGET = re.compile(
+    r"\b(?:layer_picker|linked_view|ascent_picker|kernel_slider|paint_over)\("
+)
 DIGEST = "import hashlib; print(hashlib.sha256({png}).hexdigest())"
 # In a lesson each picker is called `picker`, and what draws for it is called `draw`.
 DRAWN = """

@@ -30,9 +30,9 @@ def write_card(folder: Path) -> None:
     card = {"made_by": "python -m vizhelpers train", "networks": networks}
     text = json.dumps(card, indent=1, sort_keys=True)
     # The bytes are the same on Windows, where "\n" would else become two characters.
-    for name, content in {"json": text + "\n", "md": _card_text(networks)}.items():
+    for name, words in {"json": text + "\n", "md": _card_text(networks)}.items():
         with written_beside(folder / f"model_card.{name}") as draft:
-            draft.write_text(content, encoding="utf-8", newline="\n")
+            draft.write_text(words, encoding="utf-8", newline="\n")
 
 
 _CARD_HEAD = """\

@@ -260,19 +260,6 @@ def draw_confusion(confusion: Tensor, names: Sequence[str]) -> Picture:
     return figure
 
 
-def draw_cloud(points: Tensor, classes: Tensor, names: Sequence[str]) -> Picture:
-    """Draw points [N, 2] coloured by class: what the projector shows, in two directions."""
-    figure = vh.new_figure(8.6, 4.8)
-    ax = figure.subplots()
-    for number, name in enumerate(names):
-        x, y = points[classes == number].T
-        marker, colour = "os"[number // 6], COLOURS[number % 6]
-        ax.scatter(x, y, s=34, marker=marker, color=colour, label=name, alpha=0.85, lw=0)
-    ax.set(xlabel="first direction", ylabel="second direction")
-    ax.legend(fontsize=SMALL, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
-    return figure
-
-
 def _label(ax: Axes, title: str, xlabel: str) -> None:
     ax.set_title(title, fontsize=NORMAL, loc="left")
     ax.set_xlabel(xlabel)
