@@ -123,7 +123,9 @@ WORKS = {
     **{method: saliency(method) for method in SALIENCY if method != "GuidedBackprop"},
     "top_patches": lambda m, x: vh.features.top_patches(m, "blocks.2", x, count=1),
     "randomize_from_top": randomize_three,
-    "show_kernels": lambda m, x: vh.inspection.show_kernels(m.get_parameter("blocks.2.0.conv_dw.weight")),
+    "show_kernels": lambda m, x: vh.inspection.show_kernels(
+        m.get_parameter("blocks.2.0.conv_dw.weight")
+    ),
     "draw_graph": lambda m, x: vh.inspection.draw_graph(vh.inspection.module_graph(m, x, depth=1)),
 }
 
