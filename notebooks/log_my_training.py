@@ -11,12 +11,14 @@ model = nn.Sequential(nn.Linear(20, 32), nn.ReLU(), nn.Linear(32, 3))  # yours
 optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
 writers = {part: SummaryWriter(f"runs/first/{part}") for part in data}  # a new name each time
 for epoch in range(30):
+    model.train()
     for chosen in torch.randperm(400).split(32):
         optimizer.zero_grad()
         nn.functional.cross_entropy(model(x[chosen]), y[chosen]).backward()
         optimizer.step()
     for name, weight in model.named_parameters():
         writers["train"].add_histogram(f"gradients/{name}", weight.grad, epoch)
+    model.eval()
     for part, (inputs, labels) in data.items():
         with torch.no_grad():
             scores = model(inputs)

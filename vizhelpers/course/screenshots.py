@@ -30,13 +30,13 @@ PICTURES = NOTEBOOKS / "pictures"
 LESSON = "06_tensorboard.ipynb", "in_depth/06_tensorboard_in_depth.ipynb"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 WIDE, HIGH, MARGIN = 940, 600, 220  # screen pixels of the page, and of the strip of labels
-MARK, PAPER = (200, 60, 0), (255, 255, 255)
+MARK, INK, PAPER = (20, 60, 160), (30, 30, 30), (255, 255, 255)
 COLOURS, MOST_BYTES = (128, 64, 32), 80_000
 SECONDS = 60
 
 
 class Mark(NamedTuple):
-    """An arrow: what it says, what it points to, and where in it (shares of width and height)."""
+    """A number: what it says, what it is about, and where on it (shares of width and height)."""
 
     words: str
     target: str
@@ -137,7 +137,7 @@ def _opened(page: Page, board: Board, shot: Shot) -> Page:
 
 
 def _marked(page: Page, shot: Shot) -> Image.Image:
-    """The page with a strip of labels at its right, and an arrow from each to its target."""
+    """The page with numbers on it, and at its right a strip that says what each of them is."""
     file = tempfile.SpooledTemporaryFile()  # noqa: SIM115  (in memory)
     file.write(page.screenshot())
     file.seek(0)
@@ -146,14 +146,14 @@ def _marked(page: Page, shot: Shot) -> Image.Image:
     draw = ImageDraw.Draw(picture)
     draw.line([(WIDE, 0), (WIDE, shot.high)], fill=(190, 190, 190))
     aims = sorted(((_point(page, mark), mark.words) for mark in shot.marks), key=_height)
-    floor = 0.0
-    for (x, y), words in aims:
-        lines, font = words.split("\n"), letters(11)
-        aside = 26 if x < WIDE - 200 else 0  # so that a long line does not cross its own row
-        middle = min(max(y + aside, floor + 10 * len(lines) + 8), shot.high - 12 * len(lines))
-        floor = middle + 10 * len(lines)
-        draw.multiline_text((WIDE + 42, middle), words, MARK, font, anchor="lm", spacing=3)
-        _arrow(draw, (WIDE + 36, middle), (x, y))
+    below = 0.0
+    for number, (place, words) in enumerate(aims, start=1):
+        half = 10 * len(words.splitlines())  # of the label's height
+        middle = min(max(place[1], below + half), shot.high - half)
+        below = middle + half + 12
+        _disc(draw, place, number)
+        _disc(draw, (WIDE + 22, middle), number)
+        draw.multiline_text((WIDE + 42, middle), words, INK, letters(11), anchor="lm", spacing=3)
     return picture
 
 
@@ -179,16 +179,11 @@ def _locator(page: Page, target: str) -> Locator:
     return where.locator(inside)
 
 
-def _arrow(draw: ImageDraw.ImageDraw, start: tuple[float, float], end: tuple[float, float]) -> None:
-    """A line edged with white, so that it is seen on any ground, and its head."""
-    across, down = end[0] - start[0], end[1] - start[1]
-    length = max((across**2 + down**2) ** 0.5, 1.0)
-    x, y = across / length, down / length
-    neck = end[0] - 12 * x, end[1] - 12 * y
-    head = [end, (neck[0] - 5 * y, neck[1] + 5 * x), (neck[0] + 5 * y, neck[1] - 5 * x)]
-    draw.line([start, neck], fill=PAPER, width=5)
-    draw.line([start, neck], fill=MARK, width=2)
-    draw.polygon(head, fill=MARK, outline=PAPER)
+def _disc(draw: ImageDraw.ImageDraw, place: tuple[float, float], number: int) -> None:
+    """A number on a disc, edged with white, so that it is seen on any ground."""
+    draw.circle(place, 13, fill=PAPER)
+    draw.circle(place, 11, fill=MARK)
+    draw.text(place, str(number), PAPER, letters(11), anchor="mm")
 
 
 def _save(picture: Image.Image, path: Path) -> None:
@@ -250,15 +245,21 @@ SHOTS: tuple[Shot, ...] = (
         "timeseries",
         _wait_for("scalar-card line-chart"),
         (
-            Mark("the tabs;\nmore behind ›", "plugin-selector .mat-mdc-tab >> nth=1"),
-            Mark("load what is new", "app-header-reload button", (0.5, 0.6)),
+            Mark("the tabs;\nmore behind ›", "plugin-selector .mat-mdc-tab >> nth=1", (0.5, 0.9)),
+            Mark("load what is new", "app-header-reload button", (0.5, 1.1)),
             Mark("show some tags only", "metrics-tag-filter input", (0.5, 0.7)),
-            Mark("the runs: folders\nwith an event file", "tb-data-table-content-row >> nth=1"),
-            Mark("the tag: one chart\nfor all its runs", "scalar-card tb-truncated-path"),
+            Mark(
+                "the runs: folders\nwith an event file",
+                "tb-data-table-content-row >> nth=1",
+                (0.65, 0.5),
+            ),
+            Mark(
+                "the tag: one chart\nfor all its runs", "scalar-card tb-truncated-path", (1.3, 0.5)
+            ),
             Mark("pale: as logged\nstrong: smoothed", "scalar-card line-chart", (0.7, 0.5)),
             Mark("smoothing:\nset it to 0", "text=/^\\s*Smoothing\\s*$/", (0.5, 2.2)),
         ),
-        query="?tagFilter=loss/epoch&runFilter=%5E%5BAB%5D/",
+        query="?tagFilter=loss/epoch&runFilter=%5Eten/",
         high=660,
     ),
     Shot(
@@ -266,14 +267,14 @@ SHOTS: tuple[Shot, ...] = (
         "images",
         _filter("ten/train", "maps|kernels", "tf-image-loader img"),
         (
-            Mark("brightness,\ncontrast", "text=Brightness adjustment", (1.0, 0.5)),
+            Mark("brightness,\ncontrast", "text=Brightness adjustment", (0.8, 0.5)),
             Mark(
                 "the tag, and the step\nthat is shown",
                 'tf-image-loader >> text="kernels"',
-                (1.2, 0.8),
+                (0.3, 0.9),
             ),
             Mark("move through\nthe steps", "tf-image-loader paper-slider", (0.7, 0.5)),
-            Mark("the run", "tf-image-loader >> text=ten/train >> nth=1", (1.0, 0.5)),
+            Mark("the run", "tf-image-loader >> text=ten/train >> nth=1", (1.4, 0.5)),
             Mark("choose the runs", RUNS_FILTER, (0.6, 0.5)),
         ),
     ),
@@ -287,7 +288,7 @@ SHOTS: tuple[Shot, ...] = (
                 "one ridge for each\nstep, the last in front", "tf-histogram-loader svg", (0.5, 0.5)
             ),
             Mark("the step", "tf-histogram-loader .axis.y .tick >> nth=1", (0.5, 0.5)),
-            Mark("the values", "tf-histogram-loader .axis.x .tick >> nth=6", (0.5, 0.9)),
+            Mark("the values", "tf-histogram-loader .axis.x .tick >> nth=6", (0.5, 2.6)),
         ),
     ),
     Shot(
@@ -314,10 +315,10 @@ SHOTS: tuple[Shot, ...] = (
             Mark(
                 "a layer: a double\nclick opens it",
                 "[data-name='Sequential/Linear[fc1]'] rect",
-                (1.0, 0.5),
+                (1.4, 0.5),
             ),
-            Mark("the shape of\nwhat goes in", "text=1×3×32×32 >> nth=-1", (1.0, 0.5)),
-            Mark("data goes upwards,\nfrom here", "[data-name^='input'] rect", (1.0, 0.5)),
+            Mark("the shape of\nwhat goes in", "text=1×3×32×32 >> nth=-1", (-0.3, 0.5)),
+            Mark("data goes upwards,\nfrom here", "[data-name^='input'] rect", (1.4, 0.5)),
         ),
     ),
     Shot(
@@ -333,10 +334,10 @@ SHOTS: tuple[Shot, ...] = (
             Mark(
                 "PCA, or T-SNE",
                 INSIDE + "vz-projector-projections-panel .ink-tab >> nth=1",
-                (0.5, 0.5),
+                (0.5, 0.95),
             ),
             Mark(
-                "a picture;\na click shows its\nneighbours",
+                "drag: the cloud turns;\nclick: the neighbours\nof a picture",
                 INSIDE + "#scatter canvas, canvas",
                 (0.6, 0.5),
             ),

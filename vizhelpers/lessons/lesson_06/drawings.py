@@ -33,7 +33,7 @@ class Step(NamedTuple):
 
 WAY = (
     Step("your script", 'add_scalar("loss", 0.3, step)'),
-    Step("an event file", "runs/first/events.out.tfevents…"),
+    Step("an event file", "runs/first/events.out.…"),
     Step("the server", "tensorboard --logdir runs"),
     Step("the page", "http://localhost:6006"),
 )
