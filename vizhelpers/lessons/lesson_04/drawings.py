@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from torch import Tensor
 
 import vizhelpers as vh
@@ -50,6 +51,7 @@ def _picture(
     """Draw a map two units wide, with a title; returns where it ends."""
     cmap, low, high = colours
     ax.imshow(values, cmap, vmin=low, vmax=high, extent=(x, x + 2, 0, 2))
+    ax.add_patch(Rectangle((x, 0), 2, 2, fill=False, edgecolor=GREY))  # pale values end here
     ax.text(x + 1, 2.1, title, fontsize=11, ha="center", va="bottom")
     return x + 2.0
 
