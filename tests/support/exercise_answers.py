@@ -736,7 +736,7 @@ def drive() -> Answers:
     back = vh.denormalize(vh.normalize(good)), (255 * good).round() / 255
     kinds = good, good[None], good.numpy(), good.double().requires_grad_(), good.tolist()
     return Answers(
-        right=[*kinds, *back, driving([52, 17], fourier=False, steps=32)],
+        right=[*kinds, *back, driving([52, 17], fourier=False, steps=40)],
         wrong={
             "outside": [vh.normalize(good), good - 0.5, good * NAN],
             "bytes": [(255 * good).to(torch.uint8), (255 * good).numpy()],

@@ -109,15 +109,15 @@ def draw_waves(picture: Tensor, counts: Sequence[int]) -> Picture:
     spectrum = torch.fft.fft2(picture.detach().float() - mean)
     rows, columns = (torch.fft.fftfreq(side) * side for side in picture.shape[1:])
     slowness = torch.maximum(rows.abs()[:, None], columns.abs()[None])
-    figure = new_figure(10.6, 5.4)
+    figure = new_figure(10.6, 4.9)
     axes = figure.subplots(2, len(counts), squeeze=False)
     for ax_above, ax_below, count in zip(*axes, counts, strict=True):
         alone = _strongest_wave(spectrum, slowness == count)
         ax_above.imshow((0.5 + alone / (2 * float(alone.abs().max()))).permute(1, 2, 0))
-        _bare(ax_above, f"one wave, {count} × across")
+        _bare(ax_above, "once" if count == 1 else "twice" if count == 2 else f"{count} times")
         added = torch.fft.ifft2(spectrum * (slowness <= count)).real + mean
         ax_below.imshow(added.clamp(0, 1).permute(1, 2, 0))
-        _bare(ax_below, f"all up to {count} ×, added up")
+        _bare(ax_below, f"all up to {count}")
     return figure
 
 

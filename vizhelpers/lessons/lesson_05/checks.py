@@ -34,6 +34,7 @@ NETWORKS = ("alexnet", "vgg11", "resnet18")
 SHAPE = (3, 128, 128)
 BRIGHTEST = 3  # a normalised picture stays below it, one of 0 to 255 does not
 TIMES = 2  # as far as the strongest scene; a scene turned round gets a little further, too
+BOTH_TIMES = 3  # a long climb for channel 52 alone takes 17 to 2.4 times, too
 SAME_PICTURE = 0.01  # mean difference to a scene, from 0 to 1
 SHIFT, STEADY = 2, 0.9  # pixels; which share of the activation must be left
 LESS_SHARE, LESS_CAT = 0.75, 0.1  # of the sum on the cat, and of a baseline's probability
@@ -146,7 +147,7 @@ def _share_from(baseline: "Tensor") -> float:
 
 @exercise("05.drive")
 def drive(answer: object) -> Outcome:
-    """Make one picture that drives two channels, each at least twice as far as any scene does."""
+    """Make one picture that drives two channels, each three times as far as any scene does."""
     picture = _picture(answer)
     if isinstance(picture, Outcome):
         return picture
@@ -160,9 +161,9 @@ def drive(answer: object) -> Outcome:
     differences = (images - picture).abs().mean((1, 2, 3))
     if differences.min() < SAME_PICTURE:
         return wrong("real", name=names[int(differences.argmin())], **numbers)
-    if times.min() >= TIMES:
+    if times.min() >= BOTH_TIMES:
         return right(**numbers)
-    if times.max() >= TIMES:
+    if times.max() >= BOTH_TIMES:
         reached, missed = (CHANNELS[int(place)] for place in (times.argmax(), times.argmin()))
         return wrong("one", reached=reached, missed=missed, **numbers)
     return wrong("short", **numbers)

@@ -12,16 +12,25 @@ from vizhelpers.figures import COLOURS, FAINT, MUTED, NORMAL, SIGNED_MAP, SMALL,
 BLUE, RED, GREEN = COLOURS[:3]
 
 
-def slope(steps: Tensor, scores: Tensor, gradient: float) -> Figure:
+def slope(
+    steps: Tensor, scores: Tensor, gradient: float, image: Tensor, place: tuple[int, int]
+) -> Figure:
     """Draw the score as one value of a pixel changes, and the gradient as a straight line.
 
     Args:
         steps: `[N]`, by how much the value was changed; 0 is among them.
         scores: `[N]`, the score for each.
         gradient: The score's derivative by that value.
+        image: `[3, H, W]` in [0, 1], drawn beside it.
+        place: Row and column of the pixel, which gets a circle.
     """
     start = float(scores[steps.abs().argmin()])
-    figure, ax = _plain(8.6, 3.6)
+    figure = vh.new_figure(10.4, 3.3)
+    photo, ax = figure.subplots(1, 2, width_ratios=(1, 2.2))
+    photo.imshow(image.permute(1, 2, 0))
+    photo.plot(place[1], place[0], "o", color="none", markeredgecolor="white", markersize=16)
+    photo.axis("off")
+    _only_left_and_below(ax)
     ax.plot(steps, scores, color=BLUE, linewidth=2.5, label="the score, measured")
     line = f"the gradient's straight line: slope {number_text(gradient)}"
     ax.plot(steps, start + gradient * steps, "--", color=RED, linewidth=2, label=line)
@@ -32,7 +41,7 @@ def slope(steps: Tensor, scores: Tensor, gradient: float) -> Figure:
     return figure
 
 
-def one_backward_pass(image: Tensor, gradient: Tensor, score: float) -> Figure:
+def there_and_back(image: Tensor, gradient: Tensor, score: float) -> Figure:
     """Draw picture → layers → score, and the way back from the score to every pixel.
 
     Args:
@@ -142,9 +151,13 @@ def spread(values: Tensor, *, area: Tensor, xlabel: str) -> Figure:
 def _plain(width: float, height: float) -> tuple[Figure, Axes]:
     figure = vh.new_figure(width, height)
     ax = figure.add_subplot()
+    _only_left_and_below(ax)
+    return figure, ax
+
+
+def _only_left_and_below(ax: Axes) -> None:
     ax.spines[["top", "right"]].set_visible(False)
     ax.tick_params(labelsize=SMALL)
-    return figure, ax
 
 
 def _box(corner: tuple[float, float], width: float, height: float, colour: str) -> Rectangle:
