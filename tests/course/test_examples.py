@@ -31,7 +31,7 @@ def functions() -> Iterator[Callable[..., object]]:
 
 ALL = list(functions())
 NAMES = {name: getattr(topic, name) for topic in reversed(TOPICS) for name in dir(topic)}
-FACE = {getattr(vh, name) for name in dir(vh) if callable(getattr(vh, name))}
+FACE = [getattr(vh, name) for name in dir(vh) if callable(getattr(vh, name))]
 
 
 @pytest.mark.parametrize("function", FACE, ids=lambda f: f.__name__)

@@ -120,7 +120,7 @@ def randomize_three(model, image):
 WORKS = {
     **FUNCTIONS,
     **{method: class_map(method) for method in CLASS_MAPS if method != "FullGrad"},
-    **{method: saliency(method) for method in SALIENCY if method != "GuidedBackprop"},
+    **{method: saliency(method) for method in SALIENCY},
     "top_patches": lambda m, x: vh.features.top_patches(m, "blocks.2", x, count=1),
     "randomize_from_top": randomize_three,
     "show_kernels": lambda m, x: vh.inspection.show_kernels(

@@ -50,11 +50,11 @@ def photo_grid(images: Tensor, labels: Tensor, *, rows: int = 2, cols: int = 2) 
     Example:
         >>> photos = load_photos("cat", "espresso", "motorcycle", "palace")
         >>> grid = photo_grid(photos.images, photos.labels)
-        >>> network = load_model("efficientnet_lite0")
-        >>> image = normalize(grid.image, network.info.mean, network.info.std)
-        >>> maps = class_maps(network, image.expand(4, -1, -1, -1), grid.labels).maps
-        >>> grid_pointing(maps, grid.cells).mean() > 0.8
-        tensor(True)
+        >>> grid.image.shape, grid.cells.shape
+        (torch.Size([3, 448, 448]), torch.Size([4, 448, 448]))
+        >>> knowing_nothing = torch.ones(4, 448, 448)
+        >>> grid_pointing(knowing_nothing, grid.cells)
+        tensor([0.2500, 0.2500, 0.2500, 0.2500])
     """
     pictures = checked("images", images, 4, "[N, 3, H, W]")
     classes = torch.as_tensor(labels)

@@ -114,7 +114,7 @@ def saliency_maps(
             option does not fit; or the score does not depend on the image.
 
     Example:
-        >>> saliency_maps(load_model("resnet18"), images, 3, method="SmoothGrad").maps.shape
+        >>> saliency_maps(load_model("resnet18"), images, 3, method="GuidedBackprop").maps.shape
         torch.Size([4, 128, 128])
     """
     model = check_images(model, images)
