@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -76,6 +77,39 @@ def load_image(source: str | os.PathLike[str] | Image.Image, *, size: int | None
     else:
         pixels /= 255
     return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
+
+
+@clear_errors
+def list_pictures(*sources: str | os.PathLike[str]) -> list[Path]:
+    """List the picture files that paths and folders name, for `load_image` to read.
+
+    Args:
+        sources: Paths of pictures, which must exist, and folders. Of a folder the files that end
+            as a picture does are taken, ``2.png`` before ``10.png``; not what its folders hold.
+
+    Raises:
+        FileNotFoundError: there is no such file or folder, or no picture in a folder.
+        ValueError: a web address or an empty file.
+
+    Example:
+        >>> pictures = [load_image(path, size=224) for path in list_pictures("holiday/")]
+    """
+    endings = [end for end, kind in Image.registered_extensions().items() if kind in _FORMATS]
+    found: list[Path] = []
+    for source in sources:
+        folder = Path(source).expanduser()
+        if not folder.is_dir():
+            found.append(_existing_file(os.fspath(source)))
+            continue
+        inside = [path for path in folder.iterdir() if path.is_file() and path.name[0] != "."]
+        pictures = [path for path in inside if path.suffix.lower() in endings]
+        if not pictures:
+            raise FileNotFoundError(
+                f"There is no picture in the folder '{folder}'{_names_in(folder)}. "
+                f"Formats that are read here: {', '.join(_FORMATS)}."
+            )
+        found += sorted(pictures, key=_by_number)
+    return found
 
 
 @clear_errors
@@ -250,6 +284,12 @@ def _existing_file(text: str) -> Path:
     if path.stat().st_size == 0:
         raise ValueError(f"'{path}' is empty (0 bytes). Copy or download it again.")
     return path
+
+
+def _by_number(path: Path) -> list[tuple[int, str]]:
+    """Sort as people do: by the numbers in a name, and where there is none by the letters."""
+    parts = re.split(r"(\d+)", path.name.lower())
+    return [(int(part), "") if part.isdecimal() else (0, part) for part in parts]
 
 
 def _names_in(folder: Path, wanted: str = "") -> str:

@@ -11,7 +11,14 @@ import pytest
 import torch
 from PIL import Image
 
-from vizhelpers.images import IMAGENET_MEAN, IMAGENET_STD, denormalize, load_image, normalize
+from vizhelpers.images import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    denormalize,
+    list_pictures,
+    load_image,
+    normalize,
+)
 
 # 2 rows, 3 columns: every pixel different, so that no flip or channel swap goes unseen
 RGB = np.array(
@@ -308,6 +315,27 @@ def test_image_without_pixels():
 def test_wrong_kind_of_source(source):
     with pytest.raises(TypeError, match="takes a path"):
         load_image(source)
+
+
+# -- several pictures -------------------------------------------------------------------------
+
+
+def test_folders_give_their_pictures_in_the_order_of_their_numbers(tmp_path):
+    for name in ("10.JPG", "2.png", "b.gif", ".hidden.png", "notes.txt", "sub/1.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    found = list_pictures(tmp_path / "sub" / "1.png", tmp_path)
+    assert [path.name for path in found] == ["1.png", "2.png", "10.JPG", "b.gif"]
+
+
+def test_a_folder_without_pictures_says_what_it_holds(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no picture in .*that folder holds no files"):
+        list_pictures(tmp_path)
+    (tmp_path / "cat.heic").write_bytes(b"x")
+    with pytest.raises(FileNotFoundError, match=r"there are: cat\.heic\. Formats .*PNG, JPEG"):
+        list_pictures(tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"nearest names there: cat\.heic"):
+        list_pictures(tmp_path / "cat.png")
 
 
 # -- normalize and denormalize ----------------------------------------------------------------
