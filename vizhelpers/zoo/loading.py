@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from http.client import HTTPException
 from pathlib import Path
-from textwrap import shorten
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import torch
@@ -19,8 +18,8 @@ from vizhelpers._utils.checks import whole
 from vizhelpers._utils.clear_errors import clear_errors
 from vizhelpers._utils.messages import did_you_mean
 from vizhelpers._utils.paths import WEIGHTS
-from vizhelpers._utils.weight_files import read_state_dict
 from vizhelpers.images import IMAGENET_MEAN, IMAGENET_STD
+from vizhelpers.zoo.state_dicts import explain_mismatch, read_tensors
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -152,7 +151,7 @@ def _course(name: str, twin: str) -> nn.Module:
     if twin not in twins:
         _refuse(f"There is no {twin!r} twin of {name}", str(twin), twins)
     path = WEIGHTS / f"{name}-{twin}.safetensors"
-    model = _filled(_empty(ARCHITECTURES[name]), _read(path), path)
+    model = _filled(_empty(ARCHITECTURES[name]), read_tensors(path), path)
     return _with_info(model, _course_info(name, f"course, {twin}"))
 
 
@@ -177,7 +176,7 @@ def _from_file(name: str, path: Path) -> nn.Module:
             f"there is no weights file {_short(path)}. weights may be 'course', 'imagenet', None "
             "or the path of a .safetensors or .pth file."
         )
-    state = _read(path)
+    state = read_tensors(path)
     model, info = min(choices, key=lambda choice: _differences(choice[0], state))
     return _with_info(_filled(model, state, path), info(name, path.name))
 
@@ -191,7 +190,7 @@ def _imagenet(name: str) -> nn.Module:
     if not path.is_file():
         _download(name, weights, path)
     # torchvision itself would unpickle whatever the file holds; after this it holds tensors only.
-    _read(path, "Delete that file and try again: it will be downloaded anew.")
+    read_tensors(path, "Delete that file and try again: it will be downloaded anew.")
     with _own_random_numbers(0):
         try:
             model = get_model(name, weights=weights)
@@ -233,24 +232,13 @@ def _download(name: str, weights: Any, path: Path) -> None:
         raise WeightsUnavailable(message, headline) from error
 
 
-def _read(path: Path, cure: str | None = None) -> dict[str, Tensor]:
-    """The state dict in a file, floats as float32."""
-    state = dict(read_state_dict(path, cure))
-    if others := [name for name, value in state.items() if not isinstance(value, Tensor)]:
-        raise ValueError(f"{_short(path)} holds {others[0]!r}, which is no tensor.")
-    return {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
-
-
 def _filled(model: nn.Module, state: dict[str, Tensor], path: Path) -> nn.Module:
     """Give an empty network its weights."""
     try:
         model.load_state_dict(state, assign=True)
     except RuntimeError as error:
-        _, *wrong = str(error).splitlines()
-        raise ValueError(
-            f"{_short(path)} does not fit {type(model).__name__}:\n"
-            + "\n".join(shorten(line, 200) for line in wrong)
-        ) from error
+        why = explain_mismatch(model, state)
+        raise ValueError(f"{_short(path)} does not fit {type(model).__name__}:\n{why}") from error
     return model
 
 
