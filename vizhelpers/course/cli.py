@@ -45,6 +45,9 @@ def parser() -> argparse.ArgumentParser:
     shots = commands.add_parser("screenshots", help="make lesson 06's marked pictures again")
     shots.add_argument("pictures", nargs="*", metavar="NAME", help="e.g. images; default: all")
 
+    site = commands.add_parser("site", help="write the course as pages to read, opened from disk")
+    site.add_argument("--out", type=Path, default=ROOT / "site", help="a folder; default: site")
+
     sheet = commands.add_parser("scenes", help="write a contact sheet of all classes")
     sheet.add_argument("--out", type=Path, default=Path("scenes.png"))
     sheet.add_argument("--seed", type=int, default=0)
@@ -86,6 +89,14 @@ def run(arguments: argparse.Namespace, extra: list[str]) -> int:
 
         for path in make_screenshots(arguments.pictures):
             print(f"wrote {path.relative_to(ROOT)}")
+    elif command == "site":
+        from vizhelpers.course.site.build import build_site
+
+        try:
+            warnings = build_site(arguments.out)
+        except OSError as error:  # the folder holds something else, or cannot be written
+            raise SystemExit(f"python -m vizhelpers site: {error}") from None
+        print(*warnings, f"wrote {arguments.out}: open its index.html in a browser", sep="\n")
     elif command == "scenes":
         from vizhelpers.scenes.contact_sheets import write_contact_sheet
 
