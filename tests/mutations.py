@@ -35,9 +35,9 @@ from nbformat import NotebookNode  # noqa: E402
 from nbval.plugin import nocolors  # noqa: E402
 from PIL import Image, ImageOps  # noqa: E402
 from safetensors.torch import load_file, save_file  # noqa: E402
-from support.nbval_pictures import LessonCell  # noqa: E402
+from support.nbval_pictures import PICTURES, LessonCell, pictures  # noqa: E402
 
-from vizhelpers.course.refresh import all_notebooks  # noqa: E402
+from vizhelpers.course.refresh import all_notebooks, compress_picture  # noqa: E402
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def outputs_agree(stored: list[NotebookNode], computed: list[NotebookNode]) -> b
     """Compare as a test run does, by the very method of the plugin, without a kernel."""
     cell = object.__new__(Comparison)
     cell.parent = SimpleNamespace(skip_compare=SKIPPED, sanitize_patterns={}, slug="mutation")
-    cell.colors, cell.cell_num = nocolors, 0
+    cell.colors, cell.cell_num, cell.user_properties = nocolors, 0, []
     with tempfile.TemporaryDirectory() as folder:
         cell.config = SimpleNamespace(rootpath=Path(folder))
         return cell.compare_outputs(computed, stored)
@@ -84,7 +84,7 @@ def change_a_digit(outputs: list[NotebookNode], dice: random.Random) -> bool:
         for o in outputs
         if "data" in o
         for mime in ("text/plain", "text/html")
-        if re.search(r"\d", o.data.get(mime, "")) and "image/png" not in o.data
+        if re.search(r"\d", o.data.get(mime, "")) and not pictures([o])
     ]
     if not texts:
         return False
@@ -99,14 +99,17 @@ def of_a_picture(edit: Callable[[Image.Image], Image.Image]) -> Callable[..., bo
     """Make a mutation that edits one stored picture."""
 
     def mutate(outputs: list[NotebookNode], dice: random.Random) -> bool:
-        stored = [o.data for o in outputs if "image/png" in o.get("data", {})]
+        stored = [o for o in outputs if pictures([o])]
         if not stored:
             return False
-        data = dice.choice(stored)
-        picture = Image.open(io.BytesIO(base64.b64decode(data["image/png"]))).convert("RGB")
+        output = dice.choice(stored)
+        picture = Image.open(io.BytesIO(*pictures([output]))).convert("RGB")
         file = io.BytesIO()
         edit(picture).save(file, "PNG")
-        data["image/png"] = base64.b64encode(file.getvalue()).decode()
+        for mime in PICTURES:
+            output.data.pop(mime, None)
+        output.data["image/png"] = base64.b64encode(file.getvalue()).decode()
+        compress_picture(output)
         return True
 
     return mutate

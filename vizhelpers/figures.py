@@ -36,7 +36,7 @@ class Picture(Figure):
 
         titles = [ax.get_title(side) for ax in self.axes for side in ("left", "center")]
         text = f"<Picture {', '.join(title for title in titles if title)}>"
-        display({**_as_shown(self), "text/plain": text}, raw=True)
+        display({"image/png": to_png(self), "text/plain": text}, raw=True)
 
 
 class PictureAxes(Axes):
@@ -115,21 +115,6 @@ def numeral(number: int, *, dark: bool) -> tuple[Image.Image, Image.Image]:
     ImageDraw.Draw(mask).text((1, 0), words, 255, font, stroke_width=1)
     face = ImageOps.invert(face) if dark else face
     return face.convert("RGB"), mask.point([0] * 64 + [255] * 192)
-
-
-def _as_shown(figure: Figure) -> dict[str, bytes]:
-    """What a notebook stores: a PNG, or a JPEG where photos make that less than half as large.
-
-    The JPEG keeps all colours at full resolution, so that text in it stays sharp.
-    """
-    image = _pixels_of(figure)
-    png, jpeg = io.BytesIO(), io.BytesIO()
-    image.save(png, format="png", compress_level=PACKED)
-    if image.mode == "RGB":
-        image.save(jpeg, format="jpeg", quality=90, subsampling=0, optimize=True)
-        if 2 * jpeg.tell() < png.tell():
-            return {"image/jpeg": jpeg.getvalue()}
-    return {"image/png": png.getvalue()}
 
 
 def _pixels_of(figure: Figure) -> Image.Image:

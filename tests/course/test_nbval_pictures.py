@@ -25,6 +25,7 @@ from PIL import Image
 from support.picture_difference import compare
 
 from vizhelpers._utils.paths import ROOT
+from vizhelpers.course.refresh import compress_picture
 
 # Run in the notebooks and, for the stored side, here.
 DISC = """
@@ -54,6 +55,25 @@ def picture(x: int) -> NotebookNode:
     return shown(image_png=base64.b64encode(here["disc"](x)).decode())
 
 
+# As it is computed, and, in a file, stored: a PNG there, a JPEG here.
+PHOTO = """
+import numpy as np
+noise = np.random.default_rng(%d).integers(0, 256, (8, 8, 3), np.uint8)
+data = io.BytesIO()
+Image.fromarray(noise).resize((200, 200), Image.Resampling.BICUBIC).save(data, "PNG")
+"""
+
+
+def photo(seed: int) -> NotebookNode:
+    there = dict(here)
+    exec(PHOTO % seed, there)
+    output = shown(image_png=base64.b64encode(there["data"].getvalue()).decode())
+    compress_picture(output)
+    assert "image/jpeg" in output.data
+    return output
+
+
+SHOW_PHOTO = f"{PHOTO % 0}\ndisplay({{'image/png': data.getvalue()}}, raw=True)"
 SHOW = "display({'image/png': disc(%d)}, raw=True)"
 VIEW = "'application/vnd.jupyter.widget-view+json': {'model_id': 'another in each run'}"
 SHOW_WIDGET = f"display({{'image/png': disc(%d), {VIEW}}}, raw=True)"
@@ -85,6 +105,7 @@ WRONG: dict[str, tuple[str, list[NotebookNode], str]] = {
         "picture 1: ",
     ),
     "pictures swapped": (f"{SHOW % 20}\n{SHOW % 80}", [picture(80), picture(20)], "picture 1: "),
+    "photo replaced": (SHOW_PHOTO, [photo(1)], "picture 0: "),
     "picture missing": ("pass", [picture(20)], "1 pictures stored, 0 computed"),
     "picture is new": (SHOW % 20, [], "0 pictures stored, 1 computed"),
     "picture doubled": (f"{SHOW % 20}\n" * 2, [picture(20)], "1 pictures stored, 2 computed"),
@@ -108,6 +129,7 @@ NEVER_RUN: dict[str, tuple[str, list[NotebookNode], str]] = {
 RIGHT: dict[str, tuple[str, list[NotebookNode]]] = {
     "text": ("print(3.14)", [printed("3.14\n")]),
     "picture": (SHOW % 20, [picture(20)]),
+    "photo": (SHOW_PHOTO, [photo(0)]),
     "semicolon": ("5;", []),
     "table": (
         "display({'text/html': '<b>1</b>'}, raw=True)",
@@ -267,9 +289,9 @@ def tiles(seed: int) -> bytes:
     return figure(lambda fig: fig.subplots().imshow(values, interpolation="nearest"))
 
 
-def encoded(pixels: np.ndarray) -> bytes:
+def encoded(pixels: np.ndarray, kind: str = "PNG") -> bytes:
     data = io.BytesIO()
-    Image.fromarray(pixels).save(data, "PNG")
+    Image.fromarray(pixels).save(data, kind, quality=75, subsampling=0)
     return data.getvalue()
 
 
@@ -284,12 +306,13 @@ def test_antialiasing_does_not_count() -> None:
     assert compare(stored, computed).same
 
 
-def test_a_few_grey_levels_do_not_count() -> None:
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+def test_a_few_grey_levels_do_not_count(kind: str) -> None:
     # As another CPU's rounding makes them, here on every pixel.
     random = np.random.default_rng(0)
     pixels = random.integers(20, 230, (60, 60, 3))
     noise = random.integers(-8, 9, pixels.shape)
-    stored, computed = (encoded(p.astype(np.uint8)) for p in (pixels, pixels + noise))
+    stored, computed = (encoded(p.astype(np.uint8), kind) for p in (pixels, pixels + noise))
     assert compare(stored, computed).same
 
 

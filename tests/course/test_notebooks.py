@@ -241,7 +241,8 @@ def test_something_to_touch_after_the_set_up_alone(path: Path) -> None:
     touched = [cell for cell in code_cells(path) if is_to_touch(cell)]
     assert touched, "no widget"
     for cell in touched:
-        pictures = [o for o in cell.outputs if "image/png" in o.get("data", {})]
+        shown = {mime for output in cell.outputs for mime in output.get("data", {})}
+        pictures = shown & {"image/png", "image/jpeg"}
         assert pictures, f"a reader who runs nothing sees no picture: {cell.source}"
 
 

@@ -1,12 +1,16 @@
 """``python -m vizhelpers refresh``: runs notebooks again and stores what stays the same."""
 
+import base64
+import io
 import json
 import sys
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from PIL import Image
 
 from vizhelpers._utils.paths import ROOT
 from vizhelpers.course.refresh import refresh, stored_form
@@ -121,3 +125,45 @@ def test_paths_in_tracebacks_are_shortened(folder: str) -> None:
     text = stored_form(new_notebook(cells=[cell]))
     kept = nbformat.reads(text, 4).cells[0].outputs[0].traceback
     assert kept == ["\x1b[36mFile \x1b[39m\x1b[32mtorch/nn.py:3\x1b[39m, in f(a / b)"]
+
+
+def stored_picture(pixels: np.ndarray, mode: str = "RGB") -> tuple[str, Image.Image, float]:
+    """What a file keeps of a picture: its kind, the picture, and its share of the PNG's bytes."""
+    png = io.BytesIO()
+    Image.fromarray(pixels).convert(mode).save(png, "png")
+    data = {"image/png": base64.b64encode(png.getvalue()).decode(), "text/plain": "<Picture>"}
+    cell = new_code_cell("x", outputs=[new_output("display_data", data)])
+    (kept,) = nbformat.reads(stored_form(new_notebook(cells=[cell])), 4).cells[0].outputs
+    assert kept.data.pop("text/plain") == "<Picture>"
+    ((mime, text),) = kept.data.items()
+    encoded = base64.b64decode(text)
+    return mime, Image.open(io.BytesIO(encoded)), len(encoded) / png.tell()
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+def test_a_photo_is_stored_as_a_jpeg(mode: str) -> None:
+    steps = np.arange(300)
+    photo = np.stack([np.add.outer(steps, steps) // 4, np.hypot.outer(steps, steps) // 2], -1)
+    noise = np.random.default_rng(0).integers(-4, 5, (300, 300, 3))
+    photo = np.concatenate([photo, photo[..., :1]], -1).clip(10, 240) + noise
+    mime, picture, share = stored_picture(photo.astype(np.uint8), mode)
+    assert mime == "image/jpeg"
+    assert share < 0.3
+    assert np.abs(np.asarray(picture) - photo).mean() < 4
+
+
+def test_noise_of_any_size_can_be_stored() -> None:
+    # The hardest to encode: optimised by Pillow, "broken data stream when writing image file".
+    noise = np.random.default_rng(0).integers(0, 256, (640, 1080, 3), np.uint8)
+    mime, picture, _ = stored_picture(noise)
+    assert (mime, picture.size) == ("image/jpeg", (1080, 640))
+
+
+def test_what_a_jpeg_would_not_make_smaller_stays_exact() -> None:
+    chart = np.full((200, 300, 3), 255, np.uint8)
+    chart[20:180, 100:102] = 0, 114, 178
+    clear = np.zeros((200, 300, 4), np.uint8)
+    clear[..., 3] = np.random.default_rng(0).integers(0, 256, (200, 300))
+    for pixels, mode in ((chart, "RGB"), (chart, "P"), (clear, "RGBA")):
+        mime, picture, share = stored_picture(pixels, mode)
+        assert (mime, picture.mode, share) == ("image/png", mode, 1)

@@ -28,7 +28,7 @@ from nbval.plugin import IPyNbCell, IPyNbFile
 from PIL import Image
 from support.picture_difference import compare
 
-from vizhelpers.course.refresh import lesson_environment
+from vizhelpers.course.refresh import compress_picture, lesson_environment
 
 GUARD = Path(__file__).parent / "network_guard"
 DIFFERENCES = "nbval-diffs"
@@ -153,6 +153,8 @@ class LessonCell(IPyNbCell):
         if not super().compare_outputs(test, ref, skip_compare):
             self.moved("the text")
             return False
+        for output in test:
+            compress_picture(output)
         stored, computed = pictures(ref), pictures(test)
         if len(stored) != len(computed):
             self.moved("the number of pictures")

@@ -3,6 +3,8 @@
 Decides in which environment a lesson runs, the same everywhere, and what its file keeps of it.
 """
 
+import base64
+import io
 import os
 import re
 import subprocess
@@ -18,12 +20,14 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellControlSignal, DeadKernelError
 from nbformat import NotebookNode
 from nbval.kernel import CURRENT_ENV_KERNEL_NAME, NbvalKernelspecManager
+from PIL import Image
 from tqdm import tqdm
 
 from vizhelpers._utils.paths import NOTEBOOKS, ROOT, written_beside
 
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 CELL_SECONDS = 300
+QUALITY, WORTH_IT = 75, 0.8  # of a JPEG, and the share of a PNG's bytes that it may have
 # What a file says about who ran it would change with every reader's Python.
 METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
@@ -150,6 +154,28 @@ def stored_form(notebook: NotebookNode) -> str:
         cell.metadata.pop("execution", None)
         for output in cell.get("outputs", []):
             output.get("data", {}).pop(WIDGET_VIEW, None)
+            compress_picture(output)
             if output.output_type == "error":
                 output.traceback = [MACHINE_PATH.sub("", line) for line in output.traceback]
     return nbformat.writes(notebook).rstrip("\n") + "\n"
+
+
+def compress_picture(output: NotebookNode) -> None:
+    """Exchange the PNG of an output for a JPEG where that is clearly smaller: photos, not charts.
+
+    The JPEG keeps all colours at full resolution, so that text in it stays sharp.
+    """
+    data = output.get("data", {})
+    if "image/png" not in data:
+        return
+    png = base64.b64decode(data["image/png"])
+    picture = Image.open(io.BytesIO(png))
+    seen_through = picture.mode == "RGBA" and picture.getchannel("A").getextrema() != (255, 255)
+    if picture.mode not in ("RGB", "RGBA") or seen_through:
+        return
+    jpeg = io.BytesIO()
+    # Not optimised: for that, Pillow reserves a byte a pixel, which noise exceeds.
+    picture.convert("RGB").save(jpeg, "jpeg", quality=QUALITY, subsampling=0)
+    if jpeg.tell() < WORTH_IT * len(png):
+        del data["image/png"]
+        data["image/jpeg"] = base64.b64encode(jpeg.getvalue()).decode()
