@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from vizhelpers.scenes import CLASSES, draw_scene, load_scenes
     from vizhelpers.state import preserve_state
     from vizhelpers.tensorboard.server import start_tensorboard
+    from vizhelpers.widgets.explorer import explore
     from vizhelpers.widgets.kernel_slider import kernel_slider
     from vizhelpers.widgets.layer_picker import layer_picker
     from vizhelpers.widgets.paint_over import paint_over

@@ -4,11 +4,24 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TypeVar
 
 T = TypeVar("T")
 SECONDS = 2
+_shown = ContextVar("shown", default=True)  # of each thread its own
+
+
+@contextmanager
+def without_progress() -> Iterator[None]:
+    """Show no bar inside the block, in this thread: the explorer has its own."""
+    token = _shown.set(False)
+    try:
+        yield
+    finally:
+        _shown.reset(token)
 
 
 def with_progress(items: Iterable[T], what: str) -> Iterable[T]:
@@ -21,6 +34,8 @@ def with_progress(items: Iterable[T], what: str) -> Iterable[T]:
         items: What to go through.
         what: A word or two in front of the bar.
     """
+    if not _shown.get():
+        return items
     # A notebook's output passes for a file, in which tqdm would hide the bar.
     if "ipykernel" in sys.modules and not os.environ.get("TQDM_DISABLE"):
         from tqdm.notebook import tqdm as bar_in_notebook

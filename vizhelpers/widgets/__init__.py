@@ -6,6 +6,7 @@ from vizhelpers._utils.lazy import lazy_imports
 
 if TYPE_CHECKING:
     from vizhelpers.widgets.activation_picker import ascent_picker
+    from vizhelpers.widgets.explorer import explore
     from vizhelpers.widgets.kernel_slider import kernel_slider
     from vizhelpers.widgets.layer_picker import layer_picker
     from vizhelpers.widgets.paint_over import paint_over
