@@ -16,7 +16,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[Any]:
     """Keep what the browser showed when a test failed, and say where."""
     report = yield
     page = getattr(item, "funcargs", {}).get("page")
-    if report.failed and page:
+    if report.failed and page and report.when != "teardown":
         path = Path(tempfile.mkdtemp(prefix="browser-test-"), "page.png")
         page.screenshot(path=path)
         report.sections.append(("Screenshot", str(path)))

@@ -62,7 +62,7 @@ class Sources:
 
 def reading_order() -> list[Path]:
     """List the lessons; behind the last one of each number comes what goes into depth."""
-    told = [*NOTEBOOKS.glob("*.ipynb"), *NOTEBOOKS.glob("in_depth/*.ipynb")]
+    told = [*NOTEBOOKS.glob("[0-9]*.ipynb"), *NOTEBOOKS.glob("in_depth/[0-9]*.ipynb")]
     return sorted(told, key=lambda path: (path.name[:2], path.parent != NOTEBOOKS, path.name))
 
 
