@@ -32,11 +32,13 @@ from vizhelpers.widgets.explorer.panes import PANES, Asked, Pane, PaneContent
 from vizhelpers.widgets.explorer.parts import CodeLine, LayerTree, Tabs
 from vizhelpers.widgets.explorer.pictures import Picture, read_pictures
 from vizhelpers.widgets.explorer.subject import Names, Row, Subject
+from vizhelpers.widgets.paint_answers import percent
 from vizhelpers.widgets.unit_view import LinkedView
 
 THUMBNAIL = 104  # screen pixels, for screens with two of them in each direction
 MORE = 160  # steps that "Run longer" makes
 MANY = 1000  # classes, or kernels, that a list shows
+NONE = -1  # in a list, where an ipywidgets list would choose nothing for None
 OFTEN = 0.2  # seconds between two lines of news
 
 
@@ -377,8 +379,9 @@ class Explorer(View):
     def _choice_callback(self, box: ipywidgets.Widget, name: str) -> Callable[[], None]:
         def call() -> None:
             choices = self._choices[self.pane]
-            if not self._quiet and box.value != choices.get(name, box.value):
-                self._choices[self.pane][name] = box.value
+            value = None if box.value == NONE else box.value
+            if not self._quiet and value != choices.get(name, value):
+                choices[name] = value
                 if name == "channel" and self.pane == "ascent":
                     self._choices["ascent"]["steps"] = panes.STEPS
                 self._show()
@@ -462,8 +465,8 @@ class Explorer(View):
         ranking = self.subject.ranking(self.index)[:MANY]
         with self._quietly():
             self.target.options = [
-                ("the predicted one", None),
-                *((f"{self.subject.class_name(k)}, {share:.1%}", k) for k, share in ranking),
+                ("the predicted one", NONE),
+                *((f"{self.subject.class_name(k)}, {percent(share)}", k) for k, share in ranking),
             ]
 
     def _show(self, *, wait: bool = False) -> None:
@@ -542,16 +545,17 @@ class Explorer(View):
         return {name: why for name, why in each.items() if why}
 
     def _show_choices(self, asked: Asked) -> None:
-        choices = self.choices
-        if self.pane == "kernels" and not self.refusal:
+        if self.refusal:
+            return
+        if self.pane == "kernels":
             count = min(len(panes.weight_of(asked.module)), MANY)
-            self.kernel.options = [("all at once", None), *((str(k), k) for k in range(count))]
+            together = [("all at once", NONE)] if panes.all_at_once(asked.module) else []
+            self.kernel.options = together + [(str(k), k) for k in range(count)]
         names = {"kernels": ["channel"], "ascent": ["channel"]}.get(self.pane, ["target", "method"])
         for box, name in zip(self._of_pane.get(self.pane, []), names, strict=False):
-            known = getattr(box, "options", None)
-            values = [pair[1] if isinstance(pair, tuple) else pair for pair in known or ()]
-            if known is None or choices[name] in values:
-                box.value = choices[name]
+            value = NONE if self.choices[name] is None else self.choices[name]
+            known = getattr(box, "_options_values", (value,))  # of a list
+            box.value = value if value in known else known[0]
 
     # -- feature maps -------------------------------------------------------------------------
 

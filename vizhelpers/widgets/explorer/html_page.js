@@ -78,10 +78,11 @@ function show() {
   layers.set("refused", refusals(data.rows.map(row => row.name), name => refusal(name, pane)));
 }
 
+tree.render({ model: layers, el: part("tree") });
+for (const name of [...data.layers, data.layer]) layers.set("chosen", name); // the tree opens at each
 for (const values of [layers, panes, pictures]) values.on("change:chosen", show);
 document.documentElement.classList.add("js");
 show();
-tree.render({ model: layers, el: part("tree") });
 tabs.render({ model: panes, el: part("tabs") });
 if (data.pictures.length > 1) tabs.render({ model: pictures, el: part("pictures") });
 for (const el of document.querySelectorAll(".code")) {

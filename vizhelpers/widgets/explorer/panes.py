@@ -5,8 +5,9 @@ Each is one of the course's plain functions. It returns the picture with the Pyt
 
 from __future__ import annotations
 
+import json
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,6 +30,18 @@ from vizhelpers.widgets.explorer.subject import Shape, Subject
 
 MOST_WEIGHTS = 12_000_000  # more would take seconds to draw, and one would see nothing
 STEPS, CHUNK = 32, 4
+BOTH = ("photo", "overlay")
+MOST_SHOWN = 0.995  # a few pixels far above all others would leave the rest invisible
+
+
+def quoted(text: str) -> str:
+    """A text as Python, in double quotes."""
+    return json.dumps(text, ensure_ascii=False)
+
+
+def listed(texts: Iterable[str]) -> str:
+    """Texts as a list in Python, in double quotes."""
+    return f"[{', '.join(map(quoted, texts))}]"
 
 
 @dataclass(frozen=True)
@@ -85,7 +98,7 @@ class Asked:
     def get_layer(self) -> str:
         """The Python for the layer."""
         name = self.subject.names.model
-        return f"vh.get_layer({name}, {self.layer!r})" if self.layer else name
+        return f"vh.get_layer({name}, {quoted(self.layer)})" if self.layer else name
 
     def code(self, *lines: str) -> str:
         """Lines of Python, after those that prepare the picture."""
@@ -200,9 +213,11 @@ def _inside(asked: Asked, fits: Callable[[nn.Module], bool]) -> str:
     """Where something that this layer has not can be found: in a layer inside it, or elsewhere."""
     layers = asked.subject.layers
     start = f"{asked.layer}." if asked.layer else ""
-    within = [name for name, m in layers.items() if name.startswith(start) and name and fits(m)]
-    found = within or [name for name, m in layers.items() if name and fits(m)]
-    return f" Choose {found[0]!r}, say." if found else ""
+    for within in (start, ""):
+        names = (name for name, m in layers.items() if name and name.startswith(within) and fits(m))
+        if found := next(names, ""):
+            return f" Choose “{found}”, say."
+    return ""
 
 
 # -- layer: what it is ------------------------------------------------------------------------
@@ -216,7 +231,7 @@ def layer_pane(asked: Asked) -> PaneContent:
     highlight = name if name in budget.names else None
     lines = [
         f"budget = vh.inspection.layer_budget({model}, {shape})",
-        f"vh.inspection.show_budget(budget, highlight={highlight!r})",
+        f"vh.inspection.show_budget(budget, highlight={quoted(highlight) if highlight else None})",
     ]
     picture = show_budget(budget, highlight=highlight)
     return PaneContent(to_png(picture), _layer_words(asked), "\n".join(lines))
@@ -247,13 +262,25 @@ def _shapes(shapes: list[Shape]) -> str:
 def kernels_pane(asked: Asked, *, channel: int | None = None) -> PaneContent:
     """The kernels of a convolution, or the matrix of a linear layer."""
     weight = weight_of(asked.module)
+    shape = list(weight.shape)
+    if channel is None and not all_at_once(asked.module):
+        channel = 0
     drawn = show_kernels(weight, channel=channel, title=asked.layer)
     which = "" if channel is None else f", channel={channel}"
-    code = f"vh.inspection.show_kernels({asked.get_layer}.weight{which}, title={asked.layer!r})"
-    shape = list(weight.shape)
-    sides = f", each of {shape[1]} planes of {shape[2]}×{shape[3]}" if len(shape) == 4 else ""
-    what = "kernels" if len(shape) == 4 else f"rows of {shape[1]} weights"
-    return PaneContent(to_png(drawn), f"{shape[0]} {what}{sides}.", code)
+    options = f"{which}, title={quoted(asked.layer)}"
+    if len(shape) == 4:
+        text = f"{shape[0]} kernels, each of {shape[1]} planes of {shape[2]}×{shape[3]} weights"
+    else:
+        text = f"{shape[0]} rows of {shape[1]} weights, a row for each number that it returns"
+    text += "." if channel is None else f"; this is number {channel}."
+    line = f"vh.inspection.show_kernels({asked.get_layer}.weight{options})"
+    return PaneContent(to_png(drawn), text, line)
+
+
+def all_at_once(module: nn.Module) -> bool:
+    """Whether one picture can show all kernels."""
+    shape = weight_of(module).shape
+    return len(shape) == 2 or shape[1] in (1, 3) or shape[2:].numel() == 1
 
 
 def _no_kernels(asked: Asked) -> str:
@@ -261,14 +288,13 @@ def _no_kernels(asked: Asked) -> str:
     if weight is not None and _has_kernels(asked.module):
         few = weight.numel() <= MOST_WEIGHTS
         return "" if few else f"{weight.numel():,} weights are too many for one picture."
-    kind = type(asked.module).__name__
+    elsewhere = _inside(asked, _has_kernels)
     if weight is not None:
-        return (
-            f"a {kind} has weights of the shape {list(weight.shape)}, no kernels [out, in, h, w] "
-            f"or [out, in].{_inside(asked, _has_kernels)}"
-        )
-    own = "of its own: it is made of other layers" if any(asked.module.children()) else "at all"
-    return f"a {kind} has no kernels {own}.{_inside(asked, _has_kernels)}"
+        shape = list(weight.shape)
+        return f"its weights are {shape}, no kernels [out, in, h, w] or [out, in].{elsewhere}"
+    if any(True for _ in asked.module.children()):
+        return f"it has no kernels of its own, being made of other layers.{elsewhere}"
+    return f"{type(asked.module).__name__} layers have no kernels.{elsewhere}"
 
 
 def weight_of(module: nn.Module) -> Tensor:
@@ -356,13 +382,15 @@ def maps_code(asked: Asked, channel: int, position: Pair | None, *, has_field: b
     found, model = layout(asked), asked.subject.names.model
     suffix = "" if isinstance(found, str) else found.code
     lines = [
-        f"maps = vh.capture({model}, batch, {asked.layer!r}, stop_early=True).map{suffix}",
+        f"maps = vh.capture({model}, batch, {quoted(asked.layer)}, stop_early=True).map{suffix}",
     ]
     options = f", position={position}" if position else ""
     if has_field:
-        lines.append(f"field = vh.features.receptive_field({model}, {asked.layer!r}, batch.shape)")
+        lines.append(
+            f"field = vh.features.receptive_field({model}, {quoted(asked.layer)}, batch.shape)"
+        )
         options += ", field=field"
-    options += f", title={asked.layer!r}"
+    options += f", title={quoted(asked.layer)}"
     return asked.code(*lines, f"vh.features.show_unit(image, maps, {channel}{options})")
 
 
@@ -391,17 +419,18 @@ def cam_pane(asked: Asked, *, target: int | None = None, method: str = "GradCAM"
         layer=layer,
         output=subject.scores.output,
     )
-    drawn = overlay(prepared.image, found.maps[0], title=_about(asked, target, method))
-    where = "" if layer is None else f", layer={layer!r}"
+    title = _about(asked, target, method)
+    drawn = overlay(prepared.image, found.maps[0], parts=BOTH, title=title)
+    where = "" if layer is None else f", layer={quoted(layer)}"
     line = (
-        f"maps = vh.class_maps({subject.names.model}, batch, {target}, method={method!r}"
+        f"maps = vh.class_maps({subject.names.model}, batch, {target}, method={quoted(method)}"
         f"{where}{subject.scores.code}).maps"
     )
-    title = f", title={_about(asked, target, method)!r}"
+    show = f"vh.overlay(image, maps[0], parts={listed(BOTH)}, title={quoted(title)})"
     text = f"{method}: {CLASS_MAPS[method].idea}. {found.reason}"
     if found.empty[0]:
         text = f"{method} finds nothing at {asked.layer} that speaks for this class: it is empty."
-    return PaneContent(to_png(drawn), text, asked.code(line, f"vh.overlay(image, maps[0]{title})"))
+    return PaneContent(to_png(drawn), text, asked.code(line, show))
 
 
 def saliency_pane(
@@ -417,18 +446,15 @@ def saliency_pane(
     found = saliency_maps(
         asked.model, prepared.batch, target, method=method, output=subject.scores.output
     )
-    drawn = overlay(
-        prepared.image,
-        found.maps[0],
-        parts=["photo", "overlay"],
-        title=_about(asked, target, method),
-    )
+    title, heat = _about(asked, target, method), found.maps
+    most = float(heat.quantile(MOST_SHOWN))
+    drawn = overlay(prepared.image, heat[0], parts=BOTH, vmax=most or None, title=title)
     line = (
-        f"maps = vh.saliency_maps({subject.names.model}, batch, {target}, method={method!r}"
+        f"maps = vh.saliency_maps({subject.names.model}, batch, {target}, method={quoted(method)}"
         f"{subject.scores.code}).maps"
     )
-    parts = 'parts=["photo", "overlay"]'
-    show = f"vh.overlay(image, maps[0], {parts}, title={_about(asked, target, method)!r})"
+    vmax = f", vmax=float(maps.quantile({MOST_SHOWN}))" if most else ""
+    show = f"vh.overlay(image, maps[0], parts={listed(BOTH)}{vmax}, title={quoted(title)})"
     text = f"{method}: {SALIENCY[method].idea}. It is about the whole network, whatever layer."
     return PaneContent(to_png(drawn), text, asked.code(line, show))
 
@@ -444,7 +470,7 @@ def _target(asked: Asked, target: int | None) -> int:
 
 
 def _about(asked: Asked, target: int, method: str) -> str:
-    return f"{asked.subject.class_name(target)}, {method}"
+    return f"{asked.subject.class_name(target)}: {method}"
 
 
 def _channels(asked: Asked) -> int:
@@ -494,10 +520,10 @@ def ascent_pane(asked: Asked, *, channel: int = 0, steps: int = STEPS) -> PaneCo
     _climb(ascent, steps, asked.work)
     subject.keep(key, ascent)
     code = [
-        f"ascent = vh.maximize_activation({names.model}, {asked.layer!r}, [{channel}], "
+        f"ascent = vh.maximize_activation({names.model}, {quoted(asked.layer)}, [{channel}], "
         f"steps={ascent.steps}, shape={size}, mean={mean}, std={std}"
         f"{subject.scores.code if output else ''})",
-        f"vh.show_mosaic(ascent.images, labels=False, title={_ascent_title(ascent)!r})",
+        f"vh.show_mosaic(ascent.images, labels=False, title={quoted(_ascent_title(ascent))})",
     ]
     reached = number_text(float(ascent.activations[0]))
     text = f"{ascent.steps} steps: the mean of channel {channel} is now {reached}."
@@ -541,10 +567,10 @@ def _no_ascent(asked: Asked) -> str:
 def weights_pane(asked: Asked) -> PaneContent:
     """How the weights of a layer are distributed."""
     names = _weight_names(asked.module)
-    which = "" if names is None else f", names={names}"
+    which = "" if names is None else f", names={listed(names)}"
     drawn = show_weight_stats(asked.module, names=names, title=asked.layer or "all weights")
     title = asked.layer or "all weights"
-    code = f"vh.inspection.show_weight_stats({asked.get_layer}{which}, title={title!r})"
+    code = f"vh.inspection.show_weight_stats({asked.get_layer}{which}, title={quoted(title)})"
     count = sum(p.numel() for p in asked.module.parameters())
     return PaneContent(to_png(drawn), f"{count:,} learned numbers.", code)
 
@@ -563,7 +589,7 @@ def _no_weights(asked: Asked) -> str:
     if any(isinstance(t, Tensor) and t.is_floating_point() and t.numel() for t in tensors):
         return ""
     found = _inside(asked, lambda m: any(True for _ in m.parameters(recurse=False)))
-    return f"a {type(asked.module).__name__} has no weights.{found}"
+    return f"{type(asked.module).__name__} layers have no weights.{found}"
 
 
 PANES = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -113,7 +114,7 @@ def read_pictures(images: Any, size: int, name: str = "images") -> list[Picture]
 def _read(given: Any, size: int, name: str) -> Iterator[Picture]:
     if isinstance(given, str | os.PathLike):
         for path in list_pictures(given):
-            code = f"vh.load_image({str(path)!r}, size={size})"
+            code = f"vh.load_image({json.dumps(str(path), ensure_ascii=False)}, size={size})"
             yield Picture(path.name, load_image(path, size=size), code)
     elif isinstance(given, Image.Image):
         label = Path(getattr(given, "filename", "") or name).name

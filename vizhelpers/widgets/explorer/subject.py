@@ -32,6 +32,7 @@ from vizhelpers.widgets.explorer.pictures import (
     read_pictures,
     side_of,
 )
+from vizhelpers.widgets.paint_answers import percent
 
 Shape = tuple[int, ...]
 BEST = 3  # classes that are named in the answer
@@ -272,7 +273,7 @@ class Subject:
             scores = self.class_scores(index)
             assert scores is not None
             return f"score {float(scores[0]):.3g}"
-        return ", ".join(f"{self.class_name(k)} {share:.0%}" for k, share in ranking[:BEST])
+        return ", ".join(f"{self.class_name(k)} {percent(share)}" for k, share in ranking[:BEST])
 
     # -- the tree -----------------------------------------------------------------------------
 
