@@ -21,11 +21,19 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Outcome:
-    """A checker's judgement: which text the learner gets, and the values in it."""
+    """A checker's judgement: which text the learner gets, and the values in it.
+
+    Attributes:
+        is_right: Whether the answer is.
+        key: Of the text.
+        values: For the text's placeholders.
+        hints: In the place of the exercise's own, where each learner has another task.
+    """
 
     is_right: bool
     key: str
     values: dict[str, object]
+    hints: tuple[str, ...] = ()
 
 
 def right(**values: object) -> Outcome:
@@ -63,13 +71,18 @@ class Asked:
         return self.id.partition(".")[0]
 
     @property
+    def part(self) -> str:
+        """The name of its part of the lesson's texts."""
+        return self.id.partition(".")[2]
+
+    @property
     def texts(self) -> dict[str, Any]:
         """Its part of the catalogue.
 
         Raises:
             LookupError: If whoever wrote the lesson has forgotten it.
         """
-        file, name = f"lesson_{self.lesson}", self.id.partition(".")[2]
+        file, name = f"lesson_{self.lesson}", self.part
         try:
             return texts(file)[name]
         except KeyError:
@@ -110,9 +123,19 @@ class Asked:
 
 @dataclass(frozen=True)
 class Exercise(Asked):
-    """An exercise or a quiz question, and its checker."""
+    """An exercise or a quiz question, and its checker.
+
+    Attributes:
+        shared: The part of the texts, where several exercises share one.
+    """
 
     checker: Callable[[Any], Outcome]
+    shared: str = ""
+
+    @property
+    def part(self) -> str:
+        """The name of its part of the lesson's texts."""
+        return self.shared or super().part
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """Check an answer, show a hint or a quiz question: `check`, `hint`, `quiz`."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from vizhelpers.exercises.authoring import Asked, Exercise, WrongKindError
@@ -120,10 +121,10 @@ def failure(problem: Exception) -> str:
 
 def _card(exercise: Exercise, answer: object) -> Card:
     """The card for an answer. Of a quiz question it shows what is asked as well."""
-    if is_open(answer):
-        kind, said, notice = "open", "", ""
-    else:
-        kind, said = _judge(exercise, answer)
+    kind, said, notice = "open", "", ""
+    hints: tuple[str, ...] = ()
+    if not is_open(answer):
+        kind, said, hints = _judge(exercise, answer)
         notice = remember(exercise.id, is_right=kind == "right")
     lines = tuple(filter(None, (said, notice)))
     card = Card(kind, common("titles", kind), exercise.id, lines=lines)
@@ -136,25 +137,26 @@ def _card(exercise: Exercise, answer: object) -> Card:
         return replace(card, choices=choices, chosen=chosen, mark=mark, typed=typed)
     if kind == "right":
         return card
-    return replace(card, hints=_hints(exercise), typed=common("how_to_ask", id=exercise.id))
+    typed = common("how_to_ask", id=exercise.id)
+    return replace(card, hints=_hints(exercise, hints), typed=typed)
 
 
-def _judge(exercise: Exercise, answer: object) -> tuple[str, str]:
-    """The card's kind and its main text."""
+def _judge(exercise: Exercise, answer: object) -> tuple[str, str, tuple[str, ...]]:
+    """The card's kind, its main text, and hints for this answer, if there are any."""
     try:
         outcome = exercise.checker(answer)
     except WrongKindError as problem:
-        return "wrong", refusal(problem, answer)
+        return "wrong", refusal(problem, answer), ()
     except Exception as problem:  # an answer can be any object, and fail at any use
-        return "wrong", common("unusable", problem=failure(problem), **named(answer))
+        return "wrong", common("unusable", problem=failure(problem), **named(answer)), ()
     keys = ("right",) if outcome.is_right else ("wrong", outcome.key)
     kind = "right" if outcome.is_right else "wrong"
-    return kind, fill(exercise.text(*keys), {**named(answer), **outcome.values})
+    return kind, fill(exercise.text(*keys), {**named(answer), **outcome.values}), outcome.hints
 
 
-def _hints(exercise: Exercise) -> tuple[tuple[str, str], ...]:
+def _hints(exercise: Exercise, own: tuple[str, ...] = ()) -> tuple[tuple[str, str], ...]:
     """Name and text of each hint, and where the solution is."""
-    texts: list[str] = exercise.texts.get("hints", [])
+    texts: Sequence[str] = own or exercise.texts.get("hints", [])
     names = [
         common("titles", "hint", number=number, total=len(texts))
         for number in range(1, len(texts) + 1)
