@@ -38,9 +38,16 @@ const module = async name => (await import(`data:text/javascript;base64,${script
 const [tree, tabs, codeLine] = await Promise.all(["tree", "tabs", "code_line"].map(module));
 
 const articles = [...document.querySelectorAll("article")];
+const NOT_SAVED = "it is not in this report";
+const refusals = (keys, why) =>
+  Object.fromEntries(keys.map(key => [key, why(key)]).filter(([, words]) => words));
 const isIn = value => wanted => wanted === "*" || wanted === value;
 
-const layers = new Values({ rows: data.rows, chosen: data.layer, refused: {}, label: "Layers" });
+const saved = new Set(data.layers);
+const layers = new Values({
+  rows: data.rows, chosen: data.layer, label: "Layers",
+  refused: refusals(data.rows.map(row => row.name), name => !saved.has(name) && NOT_SAVED),
+});
 const panes = new Values({ items: data.panes, chosen: data.pane, refused: {}, label: "What to see of the layer" });
 const pictures = new Values({
   items: data.pictures.map(picture => ({ ...picture, png: bytes(picture.png) })),
@@ -54,12 +61,9 @@ function find(layer, pane) {
 // Why a pane shows nothing of a layer.
 function refusal(layer, pane) {
   const found = find(layer, pane);
-  if (!found.length) return "it is not in this report";
+  if (!found.length) return NOT_SAVED;
   return found[0].querySelector(".vh-refusal")?.textContent;
 }
-
-const refusals = (keys, why) =>
-  Object.fromEntries(keys.map(key => [key, why(key)]).filter(([, words]) => words));
 
 function show() {
   const [layer, pane, picture] = [layers, panes, pictures].map(values => values.get("chosen"));
@@ -72,15 +76,20 @@ function show() {
     answer.classList.toggle("shown", answer.dataset.picture === picture);
   const none = !articles.some(article => article.classList.contains("shown"));
   part("absent").hidden = !none;
-  part("absent").textContent = `Of “${layer || "the whole model"}” no picture was saved here. `
-    + `There are pictures of ${data.layers.map(name => name || "the whole model").join(", ")}.`;
+  part("absent-layer").textContent = layer || "the whole model";
   panes.set("refused", refusals(data.panes.map(item => item.key), key => refusal(layer, key)));
-  layers.set("refused", refusals(data.rows.map(row => row.name), name => refusal(name, pane)));
 }
 
 tree.render({ model: layers, el: part("tree") });
 for (const name of [...data.layers, data.layer]) layers.set("chosen", name); // the tree opens at each
 for (const values of [layers, panes, pictures]) values.on("change:chosen", show);
+for (const name of data.layers) {
+  const button = document.createElement("button");
+  button.type = "button";
+  button.textContent = name || "the whole model";
+  button.addEventListener("click", () => layers.set("chosen", name));
+  part("saved").append(button, " ");
+}
 document.documentElement.classList.add("js");
 show();
 tabs.render({ model: panes, el: part("tabs") });

@@ -45,7 +45,7 @@ def save_html(
     path: str | os.PathLike[str],
     *,
     layers: Sequence[str] | None = None,
-    images: Sequence[int | str] | None = None,
+    images: Sequence[int] | None = None,
     panes: Sequence[str] | None = None,
 ) -> Path:
     """Save what the explorer shows as one HTML file that needs neither Python nor the network.
@@ -58,7 +58,7 @@ def save_html(
         path: Where to write, such as ``"report.html"``.
         layers: Names of the layers whose panes are saved; by default the present one and up to
             five others over the depth of the model.
-        images: Numbers or names of the pictures; by default all of up to four, else the present one.
+        images: Numbers of the pictures; by default all of up to four, else the present one.
         panes: Names of the panes; all by default.
 
     Returns:
@@ -92,7 +92,7 @@ def save_html(
 def _chosen(
     explorer: Explorer,
     layers: Sequence[str] | None,
-    images: Sequence[int | str] | None,
+    images: Sequence[int] | None,
     panes: Sequence[str] | None,
 ) -> tuple[list[str], list[int], list[str]]:
     """Layers and panes in their order, and pictures; what there is not is refused."""
@@ -202,7 +202,9 @@ def _page(explorer: Explorer, images: Sequence[int], pieces: Sequence[Piece]) ->
 <div id="pictures"></div>
 {_answers(explorer, images)}
 <div id="tabs"></div>
-<p id="absent" hidden></p>
+<p id="absent" hidden>
+No pictures of <code id="absent-layer"></code> were saved. There are those of: <span id="saved"></span>
+</p>
 {"".join(_article(explorer, piece) for piece in pieces)}
 </div>
 </div>
@@ -219,11 +221,12 @@ def _page(explorer: Explorer, images: Sequence[int], pieces: Sequence[Piece]) ->
 
 def _answers(explorer: Explorer, images: Sequence[int]) -> str:
     """What the model says to each picture; the pictures themselves are for paper."""
-    return "".join(
-        f'<p class="answer" data-picture="{k}">{_image(_thumbnail(explorer, k), "")}'
-        f"<span><b>{escape(explorer.names[k])}</b>: {escape(explorer.subject.answer(k))}</span></p>\n"
-        for k in images
-    )
+    answers = []
+    for k in images:
+        says = f"<b>{escape(explorer.names[k])}</b>: {escape(explorer.subject.answer(k))}"
+        small = _image(_thumbnail(explorer, k), explorer.names[k])
+        answers.append(f'<p class="answer" data-picture="{k}">{small}<span>{says}</span></p>\n')
+    return "".join(answers)
 
 
 def _article(explorer: Explorer, piece: Piece) -> str:
@@ -232,7 +235,6 @@ def _article(explorer: Explorer, piece: Piece) -> str:
     where = "" if layer == EVERY else f"<code>{escape(layer or 'the whole model')}</code>, "
     of = "" if picture == EVERY else f", {escape(explorer.names[int(picture)])}"
     title = explorer.panes[pane]
-    name = f"{layer}{', ' * bool(layer)}{title}{of}"
     if content.refusal:
         inside = f'<p class="vh-refusal">{escape(content.refusal)}</p>'
     else:
