@@ -24,6 +24,8 @@ VENV_PYTHON = VENV.joinpath(*(("Scripts", "python.exe") if os.name == "nt" else 
 UV_VERSION = "0.13.9"
 UV_FOLDER = ROOT / ".uv" / UV_VERSION
 UV = UV_FOLDER / "bin" / ("uv.exe" if os.name == "nt" else "uv")
+# Made by `python -m vizhelpers wheels`: all packages, for a room without a network.
+WHEELS = ROOT / "wheels"
 # Set for the process that was installed for, so that it reports what is wrong and does not
 # install again.
 INSIDE = "VIZHELPERS_INSIDE_VENV"
@@ -66,6 +68,11 @@ def environment_is_ready() -> bool:
     return SUPPORTED[0] <= sys.version_info[:2] <= SUPPORTED[1] and not differing_versions()
 
 
+def from_wheels() -> list[str]:
+    """Options by which pip and uv take packages from the folder beside, where there is one."""
+    return ["--no-index", "--find-links", str(WHEELS)] if WHEELS.is_dir() else []
+
+
 def find_uv() -> str:
     """Find uv in the clone's own folder; where it is missing, install the pinned version there.
 
@@ -78,7 +85,7 @@ def find_uv() -> str:
     if not UV.is_file():
         print("Installing uv into .uv (once) ...", flush=True)
         command = [sys.executable, "-m", "pip", "install", "--quiet", "--upgrade"]
-        command += ["--target", str(UV_FOLDER), f"uv=={UV_VERSION}"]
+        command += ["--target", str(UV_FOLDER), *from_wheels(), f"uv=={UV_VERSION}"]
         # A user's pip may be set to --user, which does not go together with --target.
         environment = {**os.environ, "PIP_USER": "0", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
         environment["PIP_ROOT_USER_ACTION"] = "ignore"  # its warning is about the system's folders
@@ -137,7 +144,7 @@ def install() -> None:
     packages = ["--group", "course", "--editable", ".[photos]", "--constraint", str(REQUIREMENTS)]
     # Compiled at once: imports are then twice as fast, also where Python may not write its cache.
     pip = [uv, "pip", "install", "--compile-bytecode", "--python", str(VENV_PYTHON)]
-    commands.append([*pip, *packages])
+    commands.append([*pip, *from_wheels(), *packages])
     for command in commands:
         if call(command, uv_environment()):
             raise SystemExit(

@@ -48,15 +48,76 @@ def parser() -> argparse.ArgumentParser:
     site = commands.add_parser("site", help="write the course as pages to read, opened from disk")
     site.add_argument("--out", type=Path, default=ROOT / "site", help="a folder; default: site")
 
+    reset = commands.add_parser("reset", help="empty all results and answers, for the next learner")
+    reset.add_argument("what", nargs="*", help="outputs or progress; default: both")
+    reset.add_argument("--yes", action="store_true", help="do not ask first")
+
+    report = commands.add_parser("report", help="what you have answered, to hand in; no name in it")
+    report.add_argument("--json", action="store_true", help="as a program reads it")
+
+    links = commands.add_parser("links", help="put links to Binder and Colab into each lesson")
+    links.add_argument("url", help='the repository\'s address on GitHub; "" takes them out')
+    links.add_argument("--branch", default="main")
+
+    wheels = commands.add_parser("wheels", help="one folder to copy, for a room without a network")
+    wheels.add_argument("folder", type=Path)
+    systems, pythons = ("windows", "macos", "linux"), ("3.11", "3.12", "3.13")
+    wheels.add_argument("--for", nargs="+", dest="systems", choices=systems, default=systems)
+    wheels.add_argument("--python", nargs="+", choices=pythons, default=pythons)
+
     sheet = commands.add_parser("scenes", help="write a contact sheet of all classes")
     sheet.add_argument("--out", type=Path, default=Path("scenes.png"))
     sheet.add_argument("--seed", type=int, default=0)
     return main
 
 
+def run_for_teachers(arguments: argparse.Namespace) -> None:
+    """Carry out a command that teachers need; what goes wrong is said in a line."""
+    try:
+        if arguments.command == "site":
+            from vizhelpers.course.site.build import build_site
+
+            warnings, first = build_site(arguments.out), arguments.out / "index.html"
+            print(*warnings, f"Open this page in a browser: {first}", sep="\n")
+        elif arguments.command == "reset":
+            from vizhelpers.course.reset import reset
+
+            what = arguments.what or ("outputs", "progress")
+            done = reset(what, ask=(lambda plan: True) if arguments.yes else confirmed)
+            print(f"Done: {', and '.join(done)}." if done else "Nothing was changed.")
+        elif arguments.command == "report":
+            from vizhelpers.course.report import as_json, as_text
+
+            print(as_json() if arguments.json else as_text())
+        elif arguments.command == "links":
+            from vizhelpers.course.links import link_lessons
+
+            changed = link_lessons(arguments.url, arguments.branch)
+            print(*(f"changed {path.name}" for path in changed), sep="\n")
+        else:
+            from vizhelpers.course.wheels import prepare_folder
+
+            ready = prepare_folder(arguments.folder, arguments.systems, arguments.python)
+            size = sum(path.stat().st_size for path in ready) / 1e9
+            print(f"{len(ready)} wheels, {size:.1f} GB, and the course are in {arguments.folder}.")
+    except (OSError, ValueError, RuntimeError) as error:
+        raise SystemExit(f"python -m vizhelpers {arguments.command}: {error}") from None
+
+
+def confirmed(plan: str) -> bool:
+    """Ask whether to go on; without somebody who answers, no."""
+    try:
+        return input(f"{plan} Go on? [y/N] ").strip().lower() in ("y", "yes")
+    except EOFError:
+        return False
+
+
 def run(arguments: argparse.Namespace, extra: list[str]) -> int:
     """Carry out a command inside an environment that is ready."""
     command = arguments.command
+    if command in ("site", "reset", "report", "links", "wheels"):
+        run_for_teachers(arguments)
+        return 0
     if command == "open":
         # In a container everybody is root. JupyterLab answers this machine alone, root or not.
         root = ["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
@@ -89,14 +150,6 @@ def run(arguments: argparse.Namespace, extra: list[str]) -> int:
 
         for path in make_screenshots(arguments.pictures):
             print(f"wrote {path.relative_to(ROOT)}")
-    elif command == "site":
-        from vizhelpers.course.site.build import build_site
-
-        try:
-            warnings = build_site(arguments.out)
-        except OSError as error:  # the folder holds something else, or cannot be written
-            raise SystemExit(f"python -m vizhelpers site: {error}") from None
-        print(*warnings, f"wrote {arguments.out}: open its index.html in a browser", sep="\n")
     elif command == "scenes":
         from vizhelpers.scenes.contact_sheets import write_contact_sheet
 
