@@ -95,7 +95,7 @@ KINDS: dict[str, Callable[[], nn.Module]] = {
     "complex weights": Complex,
     "float64": cast(torch.float64),
     "bfloat16": cast(torch.bfloat16),
-    "torch.compile": lambda: torch.compile(Plain()),
+    "torch.compile": lambda: torch.compile(Plain(), backend="eager"),  # no C++ compiler at work
     "torch.jit.script": lambda: torch.jit.script(Plain()),
     "torch.jit.trace": lambda: torch.jit.trace(Plain().eval(), torch.rand(1, 3, 16, 16)),
     "quantised": quantised,

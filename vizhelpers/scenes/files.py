@@ -170,19 +170,27 @@ def load_pairs(*, limit: int | None = None) -> PairBatch:
 def write_shipped(folder: str | Path = IMAGES) -> None:
     """Draw all shipped scenes again and write them as PNG files below `folder`."""
     folder = Path(folder)
-    jobs: list[tuple[Path, Callable[[], dict[str, ByteArray]]]] = []
-    for name, names, draw in (
-        ("grid", _grid_names(), partial(_draw_single, GRID_SEED, hard=False)),
-        ("hard", _hard_names(), partial(_draw_single, _HARD_SEED, hard=True)),
-        (_PAIRS, _pair_names(), _draw_pair),
-    ):
+    for name in (*_SETS, _PAIRS):
         make_writable(folder / name)
-        jobs += [(folder / name / stem, partial(draw, i, stem)) for i, stem in enumerate(names)]
     # None: tqdm itself finds out whether there is a terminal.
-    for path, draw_files in tqdm(jobs, "drawing shipped scenes", unit="scene", disable=None):
-        for ending, pixels in draw_files().items():
-            with written_beside(path.with_name(f"{path.name}{ending}.png")) as draft:
+    jobs = tqdm(_shipped().items(), "drawing shipped scenes", unit="scene", disable=None)
+    for stem, draw in jobs:
+        for ending, pixels in draw().items():
+            with written_beside(folder / f"{stem}{ending}.png") as draft:
                 _png(ending, pixels).save(draft, optimize=True)
+
+
+def _shipped() -> dict[str, Callable[[], dict[str, ByteArray]]]:
+    """Every shipped scene by set and name, and what draws its files, by their endings."""
+    return {
+        f"{set_name}/{name}": partial(draw, index, name)
+        for set_name, names, draw in (
+            ("grid", _grid_names(), partial(_draw_single, GRID_SEED, hard=False)),
+            ("hard", _hard_names(), partial(_draw_single, _HARD_SEED, hard=True)),
+            (_PAIRS, _pair_names(), _draw_pair),
+        )
+        for index, name in enumerate(names)
+    }
 
 
 def _grid_names() -> list[str]:
