@@ -42,9 +42,6 @@ def parser() -> argparse.ArgumentParser:
     data = commands.add_parser("data", help="draw the shipped scenes, and cut the photos, again")
     data.add_argument("--out", type=Path, default=DATA)
 
-    shots = commands.add_parser("screenshots", help="make lesson 06's marked pictures again")
-    shots.add_argument("pictures", nargs="*", metavar="NAME", help="e.g. images; default: all")
-
     site = commands.add_parser("site", help="write the course as pages to read, opened from disk")
     site.add_argument("--out", type=Path, default=ROOT / "site", help="a folder; default: site")
 
@@ -145,11 +142,6 @@ def run(arguments: argparse.Namespace, extra: list[str]) -> int:
 
         write_shipped(arguments.out / "images")
         write_photos(arguments.out / "photos")
-    elif command == "screenshots":
-        from vizhelpers.course.screenshots import make_screenshots
-
-        for path in make_screenshots(arguments.pictures):
-            print(f"wrote {path.relative_to(ROOT)}")
     elif command == "scenes":
         from vizhelpers.scenes.contact_sheets import write_contact_sheet
 

@@ -1,17 +1,20 @@
 """Marked screenshots of TensorBoard's tabs, made from lesson 06's own runs in a real browser.
 
-A tool of those who write the lessons: it needs what the tests need, and a Chromium.
+Run: ``python tests/support/screenshots.py`` makes all of them again, or those that are named, such
+as ``images``. It needs a Chromium.
 """
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
+import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
+
+if __name__ == "__main__":
+    sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2])]
 
 import nbformat
 from jupyter_client.manager import AsyncKernelManager
@@ -19,7 +22,8 @@ from nbclient import NotebookClient
 from nbformat import NotebookNode
 from nbval.kernel import CURRENT_ENV_KERNEL_NAME, NbvalKernelspecManager
 from PIL import Image, ImageDraw
-from playwright.sync_api import FrameLocator, Locator, Page, Route, sync_playwright
+from playwright.sync_api import FrameLocator, Locator, Page, Route
+from support.lab import running_browser
 
 from vizhelpers._utils.paths import NOTEBOOKS, written_beside
 from vizhelpers.course.refresh import CELL_SECONDS, lesson_environment
@@ -28,7 +32,6 @@ from vizhelpers.tensorboard.server import Board, start_tensorboard
 
 PICTURES = NOTEBOOKS / "pictures"
 LESSON = "06_tensorboard.ipynb", "in_depth/06_tensorboard_in_depth.ipynb"
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 WIDE, HIGH, MARGIN = 940, 600, 220  # screen pixels of the page, and of the strip of labels
 MARK, INK, PAPER = (20, 60, 160), (30, 30, 30), (255, 255, 255)
 COLOURS, MOST_BYTES = (128, 64, 32), 80_000
@@ -106,11 +109,7 @@ def _is_wanted(cell: NotebookNode) -> bool:
 
 def _photograph(shots: Sequence[Shot], runs: Path, folder: Path) -> list[Path]:
     written = []
-    with start_tensorboard(runs) as board, sync_playwright() as playwright:
-        is_root = hasattr(os, "geteuid") and os.geteuid() == 0
-        arguments = ["--disable-gpu", *(["--no-sandbox"] if is_root else [])]
-        found = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, BROWSERS)), None)
-        browser = playwright.chromium.launch(executable_path=found, args=arguments)
+    with start_tensorboard(runs) as board, running_browser() as browser:
         for shot in shots:
             page = browser.new_page(viewport={"width": WIDE, "height": shot.high})
             page.set_default_timeout(SECONDS * 1000)
@@ -119,7 +118,6 @@ def _photograph(shots: Sequence[Shot], runs: Path, folder: Path) -> list[Path]:
             _save(_marked(_opened(page, board, shot), shot), path)
             page.close()
             written.append(path)
-        browser.close()
     return written
 
 
@@ -369,3 +367,8 @@ SHOTS: tuple[Shot, ...] = (
         notebook=1,
     ),
 )
+
+
+if __name__ == "__main__":
+    for file in make_screenshots(sys.argv[1:]):
+        print(file)
