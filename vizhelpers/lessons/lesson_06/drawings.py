@@ -68,13 +68,13 @@ def draw_curves(
         runs: The names of the trainings.
         guess: What guessing would reach: a dotted line.
     """
-    curves = vh.tensorboard.read_scalars(folder)
     figure = vh.new_figure(10.4 if len(runs) > 1 else 6.4, 3.2)
     axes = figure.subplots(1, len(runs), sharey=True, squeeze=False)[0]
     for ax, run in zip(axes, runs, strict=True):
+        curves = vh.tensorboard.read_scalars(Path(folder, run))
         for (part, style), colour in zip(PARTS.items(), COLOURS, strict=False):
-            if tag in curves.get(f"{run}/{part}", {}):
-                ax.plot(*curves[f"{run}/{part}"][tag], style, color=colour, label=part, lw=2)
+            if tag in curves.get(part, {}):
+                ax.plot(*curves[part][tag], style, color=colour, label=part, lw=2)
         if guess is not None:
             ax.axhline(guess, color=MUTED, linestyle=":", label="guessing")
         _label(ax, f"{run}: {tag}", "epoch" if tag != "loss" else "step")
@@ -97,14 +97,16 @@ def draw_toy_losses(folder: str | Path) -> Picture:
     )
 
 
-def draw_lines(panels: Mapping[str, Mapping[str, tuple[ArrayLike, ArrayLike]]]) -> Picture:
+def draw_lines(
+    panels: Mapping[str, Mapping[str, tuple[ArrayLike, ArrayLike]]], xlabel: str = "step"
+) -> Picture:
     """Draw panels side by side: a mapping from a title to labelled (steps, values)."""
     figure = vh.new_figure(10.4, 3.2)
     axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
     for ax, (title, curves) in zip(axes, panels.items(), strict=True):
         for (label, curve), colour in zip(curves.items(), COLOURS, strict=False):
             ax.plot(*curve, color=colour, label=label, lw=1.8)
-        _label(ax, title, "step")
+        _label(ax, title, xlabel)
         ax.legend(fontsize=SMALL, frameon=False)
     return figure
 

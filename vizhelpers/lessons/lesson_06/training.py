@@ -23,7 +23,7 @@ Data = tuple[Tensor, Tensor]  # inputs [N, 3, H, W] and labels [N]
 def judge(model: nn.Module, inputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """Loss and accuracy. One score means yes or no, above 0 is yes; several are classes."""
     # A few at a time: memory for all at once would cost more time than the network.
-    scores = torch.cat([model(few) for few in inputs.split(50)])  # type: ignore[no-untyped-call]
+    scores = torch.cat([model(few) for few in inputs.split(16)])  # type: ignore[no-untyped-call]
     if scores.shape[1] == 1:
         scores = scores[:, 0]
         loss = F.binary_cross_entropy_with_logits(scores, labels)
@@ -40,6 +40,7 @@ def train(
     epochs: int = 10,
     lr: float = 2e-3,
     batch: int = 32,
+    every: int = 1,
 ) -> list[dict[str, Tensor]]:
     """Train a network, and log its curves, layers, kernels and maps to TensorBoard.
 
@@ -54,9 +55,10 @@ def train(
         epochs: How often it sees all of ``data``.
         lr: The learning rate of AdamW at the start; each epoch has 0.9 times that before.
         batch: Pictures in one step.
+        every: After how many epochs, each time, it is judged and its layers are logged.
 
     Returns:
-        The state of the network after each epoch: a checkpoint for each point of the curves.
+        The state of the network at those epochs: a checkpoint for each point of the curves.
     """
     writers = {part: SummaryWriter(str(Path(folder, part))) for part in ("train", "val")}
     optimizer = torch.optim.AdamW(model.parameters(), lr)
@@ -72,6 +74,8 @@ def train(
             writers["train"].add_scalar("loss/step", loss.item(), step)
             step += 1
         schedule.step()
+        if (epoch + 1) % every:
+            continue
         for part, (inputs, labels) in {"train": data, "val": validation}.items():
             with torch.no_grad():
                 loss, accuracy = judge(model, inputs, labels)
