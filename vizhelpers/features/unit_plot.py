@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
+from matplotlib.colors import Colormap
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image, ImageDraw, ImageOps
 from torch import Tensor
@@ -171,9 +173,14 @@ def _sentence(maps: Floats, channel: int, spot: Pair | None, field: ReceptiveFie
 
 def _coloured(values: Floats, limits: Limits) -> NDArray[np.uint8]:
     """[h, w, 3]; grey where a value is not finite."""
-    colours = plotting.colours_of(None, limits).with_extremes(bad="0.75")
+    colours = _colours(limits)
     scaled = (values - limits.low) / (limits.high - limits.low)
     return colours(np.ma.masked_invalid(scaled), bytes=True)[:, :, :3]
+
+
+@lru_cache(8)
+def _colours(limits: Limits) -> Colormap:
+    return plotting.colours_of(None, limits).with_extremes(bad="0.75")  # a copy, made anew
 
 
 def _draw_scale(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -417,15 +417,17 @@ class Explorer(View):
         self._show()
 
     def _on_upload(self) -> None:
-        """Take the files that were chosen; of a bad one a message is shown, and nothing changes."""
-        files = self.upload.value
-        for file in files:
-            with self._attempt(f"{file['name']} could not be added."):
-                opened = _decode(io.BytesIO(bytes(file["content"])), Path(file["name"]))
-                self._add(file["name"], load_image(opened, size=self.subject.size), "")
-                self._go(self.layer, self.pane, len(self.subject.pictures) - 1)
-        if files:
+        for file in self.upload.value:
+            self._take(file)
+        if self.upload.value:
             self.upload.value = ()  # so that the same file can be chosen again
+
+    def _take(self, file: Mapping[str, Any]) -> None:
+        """Add a file that was uploaded; of a bad one a message is shown, and nothing changes."""
+        with self._attempt(f"{file['name']} could not be added."):
+            opened = _decode(io.BytesIO(file["content"]), Path(file["name"]))
+            self._add(file["name"], load_image(opened, size=self.subject.size), "")
+            self._go(self.layer, self.pane, len(self.subject.pictures) - 1)
 
     def _on_cell(self, info: Any) -> None:
         # What works beside the cells ends first: it has the random numbers to put back.

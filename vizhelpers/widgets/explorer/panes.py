@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vizhelpers._utils.checks import whole
+from vizhelpers._utils.checks import Output, whole
 from vizhelpers._utils.layouts import channels_last, fits
 from vizhelpers._utils.messages import did_you_mean
 from vizhelpers.attribution.methods import CLASS_MAPS, SALIENCY, check_method
@@ -138,11 +138,13 @@ class Layout:
         function: Does it.
         code: The same as Python, behind what the layer returned.
         note: What is to be known about it.
+        last: Whether the layer returns [N, h, w, C].
     """
 
     function: Callable[[Tensor], Tensor] = lambda out: out
     code: str = ""
     note: str = ""
+    last: bool = False
 
 
 def layout(asked: Asked) -> Layout | str:
@@ -171,7 +173,7 @@ def _map_layout(asked: Asked, shape: Shape) -> Layout | str:
         return f"it returns {max(shape[1:])} numbers with one place each: there is no map to see."
     if last:
         words = "its channels come last, [h, w, C], and are moved to the front"
-        return Layout(lambda out: out.movedim(-1, 0), ".movedim(-1, 0)", words)
+        return Layout(lambda out: out.movedim(-1, 0), ".movedim(-1, 0)", words, last=True)
     return Layout()
 
 
@@ -382,6 +384,7 @@ def maps_code(asked: Asked, channel: int, position: Pair | None, *, has_field: b
     found, model = layout(asked), asked.subject.names.model
     suffix = "" if isinstance(found, str) else found.code
     lines = [
+        *([f"{model}.eval()"] if asked.subject.in_training else []),
         f"maps = vh.capture({model}, batch, {quoted(asked.layer)}, stop_early=True).map{suffix}",
     ]
     options = f", position={position}" if position else ""
@@ -509,7 +512,7 @@ def ascent_pane(asked: Asked, *, channel: int = 0, steps: int = STEPS) -> PaneCo
     prepared = subject.prepared(asked.index)
     size = tuple(prepared.batch.shape[1:])
     mean, std = prepared.mean or (0.0,) * size[0], prepared.std or (1.0,) * size[0]
-    output = subject.scores.output if not asked.layer else None
+    output, output_code = _channels_of(asked)
     options: dict[str, Any] = {"shape": size, "mean": mean, "std": std, "output": output}
     key = ("ascent", asked.layer, channel, size)
     if whole("steps", steps) < 1:
@@ -522,12 +525,22 @@ def ascent_pane(asked: Asked, *, channel: int = 0, steps: int = STEPS) -> PaneCo
     code = [
         f"ascent = vh.maximize_activation({names.model}, {quoted(asked.layer)}, [{channel}], "
         f"steps={ascent.steps}, shape={size}, mean={mean}, std={std}"
-        f"{subject.scores.code if output else ''})",
+        f"{output_code})",
         f"vh.show_mosaic(ascent.images, labels=False, title={quoted(_ascent_title(ascent))})",
     ]
     reached = number_text(float(ascent.activations[0]))
     text = f"{ascent.steps} steps: the mean of channel {channel} is now {reached}."
     return PaneContent(ascent_png(ascent), f"{text} {ascent.note}".strip(), "\n".join(code))
+
+
+def _channels_of(asked: Asked) -> tuple[Output | None, str]:
+    """How channels are brought to where they belong, and the same as an argument in Python."""
+    if not asked.layer:
+        return asked.subject.scores.output, asked.subject.scores.code
+    found = layout(asked)
+    if isinstance(found, Layout) and found.last:
+        return lambda out: out.movedim(-1, 1), ", output=lambda out: out.movedim(-1, 1)"
+    return None, ""
 
 
 def ascent_png(ascent: ActivationAscent) -> bytes:

@@ -261,4 +261,4 @@ def _scale(black: Tensor, white: Tensor) -> tuple[tuple[float, ...], ...] | tupl
         return None, None
     std = 1 / spread[:, 0]
     mean = -low[:, 0] * std
-    return tuple(tuple(round(value, 6) for value in some.tolist()) for some in (mean, std))
+    return tuple(tuple(round(value, 6) + 0.0 for value in some.tolist()) for some in (mean, std))

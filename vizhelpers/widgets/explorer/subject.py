@@ -144,7 +144,14 @@ class Subject:
         first = self.forward(0)
         self.scores = choose_scores(first.answer, output, self.names.output)
         self.classes = _class_names(self.model, classes, self.class_scores(0))
-        self.notes = tuple(note for note in (self.preparation.note, self.scores.note) if note)
+        training = "It is in training mode; here one sees it as it is in evaluation mode."
+        notes = self.preparation.note, self.scores.note, training * self.in_training
+        self.notes = tuple(note for note in notes if note)
+
+    @property
+    def in_training(self) -> bool:
+        """Whether any part of the model is in training mode."""
+        return any(module.training for module in self.model.modules())
 
     def forget(self) -> None:
         """Forget all that was computed, because the model has changed."""
