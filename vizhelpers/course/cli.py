@@ -1,4 +1,4 @@
-"""The command line: ``python -m vizhelpers open``, ``test``, ``doctor`` and the maintainer's tools.
+"""The command line: ``python -m vizhelpers open``, ``explore``, ``test``, ``doctor`` and the rest.
 
 It must run with nothing installed, on Python 3.9 and later: older than the course itself, because
 uv then brings the right one.
@@ -25,6 +25,7 @@ def parser() -> argparse.ArgumentParser:
     open_ = commands.add_parser("open", help="open the course (JupyterLab's options follow)")
     open_.add_argument("lesson", nargs="?", default=FIRST_LESSON.relative_to(ROOT).as_posix())
 
+    _add_explore(commands.add_parser("explore", help="look into any model, in a page of its own"))
     commands.add_parser("test", help="run every test and every lesson (pytest's options follow)")
     commands.add_parser("doctor", help="say whether this machine is ready")
     commands.add_parser("setup", help="only install what the course needs, for later offline use")
@@ -109,6 +110,30 @@ def confirmed(plan: str) -> bool:
         return False
 
 
+def _add_explore(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "model",
+        help="torchvision:resnet18, timm:resnet26d, course:efficientnet_lite0 or net.py:Net; with "
+        "arguments in quotes: 'net.py:Net(width=64)'",
+    )
+    command.add_argument("pictures", nargs="*", help="files or folders; default: five photos")
+    command.add_argument("--weights", metavar="FILE", help="a state dict, .safetensors or .pth")
+    command.add_argument("--prefix", metavar="TEXT", help="what its names begin with: module.")
+    command.add_argument("--classes", metavar="FILE", help="imagenet, or a file: one name a line")
+    command.add_argument("--size", type=int, help="height and width of the input, in pixels")
+    command.add_argument("--mean", type=_numbers, metavar="R,G,B", help="of the training pictures")
+    command.add_argument("--std", type=_numbers, metavar="R,G,B", help="likewise")
+    command.add_argument("--layers", nargs="+", metavar="NAME", help="to begin with, or to save")
+    command.add_argument("--save", type=Path, metavar="FILE", help="write report.html, no app")
+    command.add_argument("--port", type=int, default=0, help="default: a free one")
+    command.add_argument("--no-browser", dest="browser", action="store_false", help="open no page")
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+    """Numbers between commas, as argparse wants them read."""
+    return tuple(float(number) for number in text.split(","))
+
+
 def run(arguments: argparse.Namespace, extra: list[str]) -> int:
     """Carry out a command inside an environment that is ready."""
     command = arguments.command
@@ -123,6 +148,11 @@ def run(arguments: argparse.Namespace, extra: list[str]) -> int:
         return bootstrap.call([sys.executable, "-m", "jupyterlab", lesson, *root, *extra])
     if command == "test":
         return bootstrap.call([sys.executable, "-m", "pytest", *extra])
+    if command == "explore":
+        from vizhelpers.course.explore import explore
+
+        explore(arguments)
+        return 0
     if command == "refresh":
         from vizhelpers.course.refresh import refresh
 
@@ -157,7 +187,9 @@ def main() -> int:
     arguments, extra = parser().parse_known_args()
     if extra and arguments.command not in ("open", "test"):
         parser().error(f"unrecognized arguments: {' '.join(extra)}")
-    inside = bool(os.environ.get(bootstrap.INSIDE)) or bootstrap.environment_is_ready()
+    # Where vizhelpers was installed alone, as a package, there is no course to install.
+    alone = not bootstrap.REQUIREMENTS.is_file()
+    inside = alone or bool(os.environ.get(bootstrap.INSIDE)) or bootstrap.environment_is_ready()
     if arguments.command == "doctor" and (inside or not bootstrap.venv_is_ready()):
         from vizhelpers.course.doctor import main as doctor
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import json
 import os
 import re
 from collections.abc import Callable, Sequence
@@ -89,6 +90,49 @@ def load_your_model(
         if isinstance(info := getattr(model, "info", None), ModelInfo):
             _with_info(model, replace(info, weights=Path(weights).name))
     return model.eval()
+
+
+def describe_weights(model: nn.Module) -> str:
+    """Say in a sentence where a model's weights are from; untrained ones are said plainly."""
+    source = getattr(getattr(model, "info", None), "weights", None)
+    if source == "untrained":
+        return (
+            "It is untrained: its weights are random, so its maps show what such an architecture "
+            "can do, and its answers mean nothing."
+        )
+    if source:
+        return f"Its weights: {source}."
+    return "Its weights are as its own code makes them: random, unless that code loads some."
+
+
+@clear_errors
+def load_classes(source: str | os.PathLike[str]) -> tuple[str, ...]:
+    """Load the names of classes: ImageNet's, or those in a file.
+
+    Args:
+        source: ``"imagenet"`` for its 1,000; or a text file with one name in each line, in the
+            order of the model's outputs, or a ``.json`` file with a list of names.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It holds no names.
+    """
+    if source == "imagenet":
+        return _imagenet_info("resnet18", "").classes
+    path = Path(source).expanduser()
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"there is no file {path} of class names. Write 'imagenet', or a text file with one "
+            "name in each line."
+        )
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        names = json.loads(text) if path.suffix == ".json" else text.strip().splitlines()
+    except ValueError as error:  # no text, no JSON
+        raise ValueError(f"{path.name} cannot be read as names of classes: {error}.") from None
+    if not isinstance(names, list) or not names or not all(isinstance(n, str) for n in names):
+        raise ValueError(f"{path.name} holds no list of names.")
+    return tuple(name.strip() for name in names)
 
 
 # -- what the text says -------------------------------------------------------------------------

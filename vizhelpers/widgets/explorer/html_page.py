@@ -203,7 +203,8 @@ def _page(explorer: Explorer, images: Sequence[int], pieces: Sequence[Piece]) ->
 {_answers(explorer, images)}
 <div id="tabs"></div>
 <p id="absent" hidden>
-No pictures of <code id="absent-layer"></code> were saved. There are those of: <span id="saved"></span>
+No pictures of <code id="absent-layer"></code> were saved. There are those of:
+<span id="saved"></span>
 </p>
 {"".join(_article(explorer, piece) for piece in pieces)}
 </div>
