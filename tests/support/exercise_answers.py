@@ -4,6 +4,7 @@
 the catalogue. The right answers are written down here, so that they check the checkers.
 """
 
+import copy
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -49,6 +50,7 @@ LETTERS = {
     "04": "bac",
     "05": "bacbb",
     "06": "bca",
+    "08": "cab",
 }
 TASKS: dict[str, Callable[[], Answers]] = {}
 
@@ -973,4 +975,149 @@ def mend_log() -> Answers:
         },
         kind=[nn.ReLU(), SummaryWriter, "careful", {0: torch.zeros(1, 3, 8, 8)}],
         not_own=[vh.tensorboard.log_images, print],
+    )
+
+
+@task("08.transform")
+def transform_of_the_training() -> Answers:
+    return Answers(
+        right=["ImageNet's mean and std", " ImageNet's mean and std "],
+        wrong={
+            "unknown": ["ImageNet", "0.5"],
+            "other": ["mean 0.5, std 0.5", "none: 0 to 1", "0 to 255", "blue first"],
+        },
+        kind=[0.5, vh.normalize, ["0 to 255"]],
+    )
+
+
+@task("08.tokens")
+def tokens_as_maps() -> Answers:
+    def maps(tokens: Tensor, start: int = 5, stop: int | None = None) -> Tensor:
+        return tokens[:, start:stop].transpose(1, 2).unflatten(2, (14, 14))
+
+    def as_in_the_library(tokens: Tensor) -> Tensor:  # pytorch-grad-cam's example for ViT
+        result = tokens[:, 5:, :].reshape(tokens.size(0), 14, 14, tokens.size(2))
+        return result.transpose(2, 3).transpose(1, 2)
+
+    return Answers(
+        right=[maps, as_in_the_library, lambda tokens: maps(tokens).double()],
+        wrong={
+            "fails": [lambda tokens: tokens.reshape(2, 6, 14, 14), lambda: None],
+            "shape": [lambda tokens: tokens, lambda tokens: maps(tokens)[0], lambda tokens: None],
+            "last": [lambda tokens: tokens[:, 5:].reshape(2, 14, 14, -1)],
+            "mixed": [lambda tokens: tokens[:, 5:].reshape(2, -1, 14, 14)],
+            "turned": [lambda tokens: maps(tokens).mT],
+            "first": [lambda tokens: maps(tokens, 0, 196)],
+            "one": [lambda tokens: maps(tokens, 1, 197)],
+            "other": [lambda tokens: maps(tokens).flip(3)],
+        },
+        kind=["maps", torch.zeros(2, 201, 6), nn.Flatten()],
+    )
+
+
+def with_channels(
+    new: Callable[[Tensor], Tensor] = torch.zeros_like,
+    count: int = 4,
+    *,
+    bias: bool = True,
+    **options: Any,
+) -> Callable[[nn.Conv2d], nn.Conv2d]:
+    """A function that gives a convolution more channels; each option is a learner's mistake."""
+
+    def extend(conv: nn.Conv2d) -> nn.Conv2d:
+        settings: dict[str, Any] = {"stride": conv.stride, "padding": conv.padding, **options}
+        made = nn.Conv2d(count, conv.out_channels, conv.kernel_size, **settings, bias=bias)
+        more = new(conv.weight[:, : count - 3])
+        with torch.no_grad():
+            made.weight.copy_(torch.cat([conv.weight, more], dim=1))
+            if bias:
+                made.bias.copy_(conv.bias)
+        return made
+
+    return extend
+
+
+@task("08.channels")
+def a_fourth_channel() -> Answers:
+    def in_place(conv: nn.Conv2d) -> nn.Conv2d:
+        conv.weight = nn.Parameter(with_channels()(conv).weight.detach())
+        return conv
+
+    def backwards(conv: nn.Conv2d) -> nn.Conv2d:
+        made = with_channels()(conv)
+        made.weight = nn.Parameter(made.weight.detach()[:, [2, 1, 0, 3]])
+        return made
+
+    def copied(conv: nn.Conv2d) -> nn.Conv2d:
+        made = copy.deepcopy(conv)
+        planes = conv.weight.detach()
+        made.weight = nn.Parameter(torch.cat([planes, 0 * planes[:, :1]], dim=1))
+        return made
+
+    return Answers(
+        right=[with_channels(), copied],
+        wrong={
+            "fails": [lambda: None, lambda conv: conv.weight[:, 3]],
+            "kind": [lambda conv: conv.weight, lambda conv: None],
+            "changed": [in_place],
+            "shape": [with_channels(count=5), lambda conv: nn.Conv2d(3, 8, 5)],
+            "settings": [with_channels(padding=0), with_channels(stride=1)],
+            "depends": [with_channels(new=torch.randn_like), with_channels(new=lambda w: w)],
+            "bias": [with_channels(bias=False)],
+            "other": [backwards],
+        },
+        kind=["extend", nn.Conv2d(4, 8, 5), nn.Conv2d],
+    )
+
+
+@task("08.target")
+def score_where_it_is_the_answer() -> Answers:
+    def there(scores: Tensor, number: int) -> Tensor:
+        return scores.argmax(dim=0) == number
+
+    def mean(scores: Tensor, number: int) -> Tensor:
+        return scores[number][there(scores, number)].mean()
+
+    def shares(scores: Tensor, number: int) -> Tensor:
+        return scores.softmax(dim=0)[number][there(scores, number)].mean()
+
+    def weighted(scores: Tensor, number: int) -> Tensor:
+        mask = there(scores, number)
+        return (scores[number] * mask).sum() / mask.sum()
+
+    return Answers(
+        right=[mean, weighted, lambda scores, number: mean(scores, number)[None]],
+        wrong={
+            "fails": [lambda scores: scores, lambda scores, number: scores[99]],
+            "number": [lambda scores, number: scores[number], lambda scores, number: 1.0],
+            "everywhere": [lambda scores, number: scores[number].mean()],
+            "sum": [lambda scores, number: scores[number][there(scores, number)].sum()],
+            "masked": [lambda scores, number: (scores[number] * there(scores, number)).mean()],
+            "count": [lambda scores, number: there(scores, number).sum()],
+            "share": [lambda scores, number: there(scores, number).float().mean()],
+            "probability": [shares],
+            "elsewhere": [lambda scores, number: scores[number][~there(scores, number)].mean()],
+            "gradient": [lambda scores, number: mean(scores, number).detach()],
+            "other": [lambda scores, number: scores[number].max()],
+        },
+        kind=["target", 3, nn.Flatten()],
+    )
+
+
+@task("08.open")
+def dead_channels() -> Answers:
+    return Answers(
+        right=[
+            ("timm", "blocks.5.3.bn2"),
+            ["own", "layer3.0.shortcut"],
+            ("grey ", "blocks.5.3.aa"),
+        ],
+        wrong={
+            "form": [("timm",), ("timm", 3), ()],
+            "model": [("vgg11", "features.0")],
+            "layer": [("timm", "layer4"), ("own", "conv9")],
+            "no_map": [("transformer", "blocks.0"), ("own", "linear")],
+            "alive": [("timm", "conv_head"), ("own", "layer3.0")],
+        },
+        kind=["timm, conv_head", 5, nn.ReLU()],
     )
