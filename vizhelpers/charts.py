@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from math import sqrt
+from math import floor, log10, sqrt
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -199,7 +199,7 @@ def _draw_score(ax: Axes, score: Score, down: float, which: int, percent: bool) 
     ax.plot([score.value], [down], marker, color=colour, markersize=7.5, markeredgecolor="white")
     end = np.nanmax([score.value, score.high])
     ax.annotate(
-        _text(score.value, percent),
+        _text(score, percent),
         (end, down),
         (7, 0),
         textcoords="offset points",
@@ -210,8 +210,14 @@ def _draw_score(ax: Axes, score: Score, down: float, which: int, percent: bool) 
     )
 
 
-def _text(value: float, percent: bool) -> str:
-    return f"{value:.0%}".replace("%", " %") if percent else number_text(value)
+def _text(score: Score, percent: bool) -> str:
+    """The value; if it is small beside its interval, only with the digits that mean something."""
+    value, width = score.value, score.high - score.low
+    if percent:
+        return f"{value:.0%}".replace("%", " %")
+    if abs(value) < width / 10:  # false where there is no interval
+        value = round(value, 1 - floor(log10(width))) + 0.0  # no "−0"
+    return number_text(value)
 
 
 def _set_range(ax: Axes, scores: Sequence[Score], lines: Mapping[str, float]) -> None:

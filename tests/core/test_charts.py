@@ -57,6 +57,11 @@ def test_dots_and_intervals_lie_at_their_values_from_top_to_bottom():
         assert text.get_window_extent().x0 > ax.transData.transform((value, down))[0] + 5
 
 
+def test_a_value_that_is_small_beside_its_interval_has_only_digits_that_mean_something():
+    ax = show_scores({"a": (-0.00489, -0.15, 0.14), "b": (0.0208, -0.1, 0.14), "c": -0.00489})
+    assert texts(ax) == ["0", "0.02", "−0.00489"]
+
+
 def test_series_differ_in_colour_and_marker_and_a_lone_one_stands_in_the_middle():
     ax = show_scores(TWO)
     legend = [text.get_text() for text in ax.get_legend().get_texts()]
