@@ -212,34 +212,6 @@ def overlay(
 
 
 @clear_errors
-def outlined(maps: ArrayLike | Tensor, masks: ArrayLike | Tensor) -> Tensor:
-    """Colour maps as small pictures for `show_mosaic`, each with a white line round its object.
-
-    Args:
-        maps: [N, H, W] in [0, 1]; values outside get the colour of the nearer end.
-        masks: [N, H, W] in [0, 1], or [1, H, W] for all; the line runs where they cross 0.5.
-
-    Returns:
-        float32 [N, 3, H, W] in [0, 1], in viridis, where dark is 0 and yellow is 1.
-
-    Raises:
-        TypeError: one of the two is neither a tensor nor an array of numbers.
-        ValueError: shapes that do not match.
-    """
-    values, outlines = as_numbers(maps), as_numbers(masks)
-    if values.ndim != 3 or outlines.shape not in (values.shape, (1, *values.shape[1:])):
-        raise ValueError(
-            f"maps must be [N, H, W] and masks the same or [1, H, W]; got {list(values.shape)} "
-            f"and {list(outlines.shape)}."
-        )
-    inside = torch.from_numpy(outlines > 0.5)[:, None].float()
-    edge = (F.max_pool2d(inside, 3, stride=1, padding=1) > inside)[:, 0]  # just round the object
-    colours = torch.from_numpy(colormaps[PLAIN_MAP](values)[..., :3]).float()
-    colours[edge.expand(len(values), -1, -1)] = 1
-    return colours.permute(0, 3, 1, 2)
-
-
-@clear_errors
 def describe(values: ArrayLike | Tensor, name: str = "") -> str:
     """Say a picture's key numbers in one line: shape, range, mean, share of zeros, arg-max.
 

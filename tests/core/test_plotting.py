@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from PIL import Image, ImageDraw
 
 from vizhelpers.figures import DPI, PAGE, letters, new_figure, to_png
-from vizhelpers.plotting import describe, outlined, overlay, show_mosaic
+from vizhelpers.plotting import describe, overlay, show_mosaic
 
 NAN = float("nan")
 
@@ -464,56 +464,6 @@ def test_other_wrong_arguments_of_an_overlay():
     for values in (RED - 2, RED * 128):
         with pytest.raises(ValueError, match="denormalize"):
             overlay(values, torch.zeros(2, 2))
-
-
-# -- outlined ---------------------------------------------------------------------------------
-
-
-def test_a_white_line_just_round_the_object_and_viridis_elsewhere():
-    maps, masks = random(2, 5, 6), torch.zeros(2, 5, 6)
-    masks[0, 2, 2] = 1  # one pixel, so the line is its eight neighbours
-    masks[1, :2, 4:] = 0.6  # in a corner, where the line ends at the edge
-    masks[1, 4, 0] = 0.4
-    white = torch.zeros(2, 5, 6, dtype=torch.bool)
-    white[0, 1:4, 1:4] = True
-    white[0, 2, 2] = False
-    white[1, :3, 3] = white[1, 2, 3:] = True
-    tiles = outlined(maps, masks)
-    assert tiles.shape == (2, 3, 5, 6)
-    assert tiles.dtype == torch.float32
-    assert torch.equal((tiles == 1).all(1), white)
-    for image, row, column in (~white).nonzero().tolist():
-        expected = colour("viridis", maps[image, row, column]) / 255
-        np.testing.assert_allclose(tiles[image, :, row, column], expected, atol=1e-6)
-
-
-def test_one_mask_for_all_maps_and_values_outside():
-    maps, mask = np.array([[[-9.0, 0, 1, 9]], [[1, 0, 0, 0]]]), np.array([[[0, 0, 0, 255]]])
-    tiles = outlined(maps, mask)
-    dark, yellow = (torch.tensor(colormaps["viridis"](end)[:3]) for end in (0.0, 1.0))
-    assert torch.equal(tiles, outlined(maps, np.repeat(mask, 2, 0)))
-    assert (tiles[..., 2] == 1).all()
-    for (image, column), end in (
-        *(((0, 0), dark), ((0, 1), dark), ((0, 3), yellow)),
-        *(((1, 0), yellow), ((1, 1), dark), ((1, 3), dark)),
-    ):
-        torch.testing.assert_close(tiles[image, :, 0, column], end.float())
-
-
-@pytest.mark.parametrize(
-    ("maps", "masks"),
-    [
-        (random(4, 4), random(4, 4)),
-        (random(3, 4, 4), random(4, 4)),
-        (random(3, 4, 4), random(2, 4, 4)),
-        (random(3, 4, 4), random(3, 4, 5)),
-        (random(3, 1, 4, 4), random(3, 1, 4, 4)),
-        (1.0, 1.0),
-    ],
-)
-def test_outlines_that_do_not_fit(maps, masks):
-    with pytest.raises(ValueError, match=r"maps must be \[N, H, W\] and masks the same or"):
-        outlined(maps, masks)
 
 
 # -- PNG bytes --------------------------------------------------------------------------------

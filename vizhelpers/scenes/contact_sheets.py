@@ -2,26 +2,17 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
-import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from .canvas import ByteArray
-from .compose import BACKGROUNDS, CLASSES, ComposedScene, compose_scene
+from .compose import BACKGROUNDS, CLASSES, compose_scene
 
-Show = Literal["images", "outlines", "masks"]
-
-_PAPER, _INK, _OUTLINE = (255, 255, 255), (30, 30, 30), (255, 255, 0)
+_PAPER, _INK = (255, 255, 255), (30, 30, 30)
 _HEADER, _GAP = 22, 3
 
 
 def contact_sheet(
-    *,
-    seed: int = 0,
-    size: int = 128,
-    show: Show = "images",
-    backgrounds: Sequence[str] = BACKGROUNDS,
+    *, seed: int = 0, size: int = 128, backgrounds: Sequence[str] = BACKGROUNDS
 ) -> Image.Image:
     """Draw every class (columns) on every background (rows).
 
@@ -30,14 +21,11 @@ def contact_sheet(
     Args:
         seed: integer from 0.
         size: side of each picture in pixels.
-        show: "images", the images with "outlines" around the objects, or their "masks".
         backgrounds: which rows; by default all ten.
 
     Raises:
-        ValueError: if `show` is none of the three, or a background is unknown.
+        ValueError: if a background is unknown.
     """
-    if show not in ("images", "outlines", "masks"):
-        raise ValueError(f'show must be "images", "outlines" or "masks", found {show!r}.')
     font = ImageFont.load_default(size=min(14, size // 5))  # a word as wide as its column at most
     left = 12 + max(int(font.getlength(name)) for name in backgrounds)
     step = size + _GAP
@@ -53,32 +41,13 @@ def contact_sheet(
         pen.text((left - 6, top + size / 2), background, fill=_INK, font=font, anchor="rm")
         for column, name in enumerate(CLASSES):
             scene = compose_scene(name, background, seed=seed * 1000 + column, size=size)
-            sheet.paste(Image.fromarray(_cell(scene, show)), (left + column * step, top))
+            sheet.paste(Image.fromarray(scene.image), (left + column * step, top))
     return sheet
 
 
-def write_contact_sheet(path: str | Path, *, seed: int = 0, show: Show = "images") -> Path:
+def write_contact_sheet(path: str | Path, *, seed: int = 0) -> Path:
     """Write the contact sheet as an image file (the ending decides the format)."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    contact_sheet(seed=seed, show=show).save(path)
+    contact_sheet(seed=seed).save(path)
     return path
-
-
-def _cell(scene: ComposedScene, show: Show) -> ByteArray:
-    if show == "images":
-        return scene.image
-    if show == "masks":
-        return np.repeat(scene.mask[..., None], 3, axis=2)
-    image = scene.image.copy()
-    image[_edge(scene.mask >= 128)] = _OUTLINE
-    return image
-
-
-def _edge(
-    inside: np.ndarray[tuple[int, ...], np.dtype[np.bool_]],
-) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
-    """Pixels outside that touch the inside."""
-    padded = np.pad(inside, 1)
-    neighbours = padded[:-2, 1:-1] | padded[2:, 1:-1] | padded[1:-1, :-2] | padded[1:-1, 2:]
-    return neighbours & ~inside
