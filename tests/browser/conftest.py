@@ -23,9 +23,9 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[Any]:
     return report
 
 
-# Closed at the end of the module: while it is open an event loop runs, and what talks to a
+# Closed at the end of this folder: while it is open an event loop runs, and what talks to a
 # kernel, such as the tests of the lessons, would find it in its way.
-@pytest.fixture(scope="module", name="browser")
+@pytest.fixture(scope="package", name="browser")
 def own_browser() -> Iterator[Browser]:
     """Replaces pytest-playwright's fixture."""
     try:
@@ -47,8 +47,15 @@ def empty_page(browser: Browser) -> Iterator[Page]:
     assert not problems, problems
 
 
-@pytest.fixture(scope="module", name="lab")
-def own_lab(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+@pytest.fixture(scope="package")
+def server(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """JupyterLab. Without a browser it is not even started."""
     with running_lab(tmp_path_factory.mktemp("lab")) as lab:
         yield lab
+
+
+@pytest.fixture(scope="module", name="lab")
+def lab_without_kernels(server: Lab, page: Page) -> Iterator[Lab]:
+    """JupyterLab, in which no kernel of another module runs."""
+    yield server
+    page.evaluate("window.jupyterapp?.serviceManager.sessions.shutdownAll()")
