@@ -6,8 +6,7 @@ from urllib.parse import quote
 
 import nbformat
 
-from vizhelpers._utils.paths import NOTEBOOKS, ROOT
-from vizhelpers.course.refresh import stored_form
+from vizhelpers._utils.paths import NOTEBOOKS, ROOT, written_beside
 
 ADDRESS = re.compile(r"https://github\.com/([\w.-]+)/([\w.-]+?)(?:\.git)?/?")
 BEGIN = "**In a browser:**"  # by this, the line is found again
@@ -45,7 +44,9 @@ def link_lessons(url: str, branch: str = "main") -> list[Path]:
             head = f"{title}\n\n{line(found[1], found[2], branch, name)}\n{rest}"
         if head != notebook.cells[0].source:
             notebook.cells[0].source = head
-            path.write_text(stored_form(notebook), encoding="utf-8", newline="\n")
+            text = nbformat.writes(notebook).rstrip("\n") + "\n"
+            with written_beside(path) as draft:
+                draft.write_text(text, encoding="utf-8", newline="\n")
             changed.append(path)
     return changed
 

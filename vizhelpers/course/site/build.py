@@ -1,6 +1,8 @@
 """Make the site: Sphinx with the course's own settings, in a folder that opens from disk."""
 
 import io
+import os
+import re
 import shutil
 import tempfile
 from pathlib import Path
@@ -92,4 +94,5 @@ def _run_sphinx(sources: Sources, made: Path) -> list[str]:
         app.connect("doctree-read", give_alt_texts)
         app.connect("html-page-context", lambda *_: bar.update())
         app.build()
-    return said.getvalue().splitlines()
+    plain = re.sub(r"\x1b\[\d+m", "", said.getvalue())
+    return plain.replace(f"{sources.folder}{os.sep}", "").splitlines()
