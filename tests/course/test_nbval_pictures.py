@@ -13,6 +13,8 @@ import sys
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from unittest.mock import Mock
 
 import nbformat
 import numpy as np
@@ -22,6 +24,7 @@ from matplotlib.figure import Figure
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 from PIL import Image
+from support.nbval_pictures import pytest_terminal_summary
 from support.picture_difference import compare
 
 from vizhelpers._utils.paths import ROOT
@@ -179,28 +182,21 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("project")
     (root / "notebooks").mkdir()
     shutil.copy(ROOT / "pyproject.toml", root)
-    shutil.copytree(
-        ROOT / "tests", root / "tests", ignore=shutil.ignore_patterns("test_*", "browser")
-    )
+    shutil.copytree(ROOT / "tests" / "support", root / "tests" / "support")
     nbformat.write(notebook(WRONG | NEVER_RUN), root / "notebooks" / "wrong.ipynb")
     nbformat.write(notebook(RIGHT), root / "notebooks" / "right.ipynb")
-    output = run_pytest(root, "--junitxml=report.xml", "-n2", "--dist=loadfile")
-    (root / "output.txt").write_text(output, encoding="utf-8")
-    return root
-
-
-def run_pytest(root: Path, *arguments: str) -> str:
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     environment.pop("PYTEST_ADDOPTS", None)
     answer = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "--color=no", *arguments],
+        [sys.executable, "-m", "pytest", "-q", "--color=no", "--junitxml=report.xml", "-n1"],
         cwd=root,
         env=environment,
         capture_output=True,
         text=True,
         check=False,
     )
-    return answer.stdout + answer.stderr
+    (root / "output.txt").write_text(answer.stdout + answer.stderr, encoding="utf-8")
+    return root
 
 
 @pytest.fixture(scope="module")
@@ -255,10 +251,16 @@ def test_the_end_of_the_run_says_which_lessons_moved(project: Path) -> None:
     assert "\n1 of 2 notebooks moved.\n" in lines
 
 
-def test_the_end_of_the_run_says_that_none_moved(project: Path) -> None:
-    lines = run_pytest(project, "-n0", "notebooks/right.ipynb").partition(" lessons ==")[2]
-    assert "\nNo lesson moved.\n" in lines
-    assert "right.ipynb" not in lines
+def test_the_end_of_the_run_says_that_none_moved() -> None:
+    passed = SimpleNamespace(nodeid="notebooks/a.ipynb::Cell 0", failed=False)
+    other = SimpleNamespace(nodeid="tests/test_a.py::test_a", failed=True)
+    reporter, lines = Mock(stats={"passed": [passed], "failed": [other]}), []
+    reporter.write_line = lines.append
+    pytest_terminal_summary(reporter)
+    assert lines == ["No lesson moved."]
+    reporter = Mock(stats={"failed": [other]})
+    pytest_terminal_summary(reporter)
+    reporter.section.assert_not_called()
 
 
 # The comparison of two pictures, without a notebook.
