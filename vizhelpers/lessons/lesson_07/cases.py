@@ -16,8 +16,7 @@ from vizhelpers.exercises.catalogue import fill, texts
 from vizhelpers.lessons.lesson_07 import shipped, trained
 from vizhelpers.lessons.lesson_07.case import Case
 
-MAKERS: dict[str, Callable[..., Case]] = {
-    "bgr": trained.bgr,
+SHIPPED: dict[str, Callable[..., Case]] = {
     "not normalised": shipped.not_normalised,
     "normalised twice": shipped.normalised_twice,
     "size hidden by a pool": shipped.size_hidden_by_a_pool,
@@ -26,6 +25,9 @@ MAKERS: dict[str, Callable[..., Case]] = {
     "swapped labels": shipped.swapped_labels,
     "background shortcut": shipped.background_shortcut,
     "leaked hook": shipped.leaked_hook,
+}
+TRAINED: dict[str, Callable[..., Case]] = {
+    "bgr": trained.bgr,
     "labels shuffled": trained.labels_shuffled,
     "harmful augmentation": trained.harmful_augmentation,
     "frozen layer": trained.frozen_layer,
@@ -35,7 +37,7 @@ MAKERS: dict[str, Callable[..., Case]] = {
     "exploding gradients": trained.exploding_gradients,
     "softmax twice": trained.softmax_twice,
 }
-LETTERS = string.ascii_uppercase[: len(MAKERS)]
+LETTERS = string.ascii_uppercase[: len(SHIPPED) + len(TRAINED)]
 # Which letters are drawn from which illnesses; what is left of them has the letters after I. With
 # seed 0 they stand in this order.
 GROUPS = {
@@ -126,7 +128,9 @@ def is_patient(case: Case) -> bool:
 @cache
 def pristine(name: str, seed: int, *, ill: bool) -> Case:
     """Make a patient or its twin, once; `open_case` hands out copies."""
-    return MAKERS[name](random.Random(f"{name} {seed}"), ill=ill)
+    if name in TRAINED:
+        return TRAINED[name](seed, ill=ill)
+    return SHIPPED[name](random.Random(f"{name} {seed}"), ill=ill)
 
 
 def _own(case: Case) -> Case:
@@ -151,7 +155,7 @@ def _measured(case: Case) -> dict[str, Any]:
     }
     if case.history is not None:
         losses = case.history["loss"][1]
-        known |= {"first_loss": loss_text(losses[0]), "last_loss": loss_text(losses[-1])}
+        known |= {"first_loss": loss_text(losses[0]), "last_loss": loss_text(sum(losses[-5:]) / 5)}
         for part in ("training", "validation"):
             known[part] = percent(case.history[f"accuracy, {part}"][1][-1])
     return known

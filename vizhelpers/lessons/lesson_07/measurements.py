@@ -16,7 +16,8 @@ from torch import Tensor, nn
 import vizhelpers as vh
 from vizhelpers.lessons.lesson_07.case import Case
 
-FEW = 16  # pictures that are enough for a layer's numbers
+FEW = 16  # pictures that are enough for a layer's outputs
+BATCH = 24  # pictures that are enough for its gradient
 WEIGHTED = (nn.Conv2d, nn.Linear)
 SHOWN = (*WEIGHTED, nn.ReLU, nn.Sigmoid, nn.Softmax)
 
@@ -78,7 +79,7 @@ def gradient_sizes(case: Case) -> dict[str, float]:
     }
     asked = {name: weight for name, weight in weights.items() if weight.requires_grad}
     with vh.preserve_state(case.model), torch.enable_grad():
-        loss = case.loss(case.model(case.inputs), case.labels)
+        loss = case.loss(case.model(case.inputs[:BATCH]), case.labels[:BATCH])
         found = torch.autograd.grad(loss, list(asked.values()), allow_unused=True)
     sizes = {
         name: gradient.abs().mean().item()
@@ -223,12 +224,15 @@ def two_gradients(case: Case, picture: int = 0) -> tuple[Tensor, Tensor]:
 
 
 def same_for_two_classes(case: Case) -> float:
-    """Compare the gradients of two classes' scores: 1 where they are the same, mean of a few."""
+    """Compare the gradients of two classes' scores: 1 where they are the same in every picture.
+
+    It is 0 if in one of a few pictures they have nothing in common, or are opposite.
+    """
     try:
-        pairs = [two_gradients(case, picture) for picture in range(4)]
+        pairs = [two_gradients(case, picture) for picture in range(3)]
     except ValueError:  # no gradient at all
         return math.nan
-    return sum(similarity(*pair) for pair in pairs) / len(pairs)
+    return max(0.0, min(similarity(*pair) for pair in pairs))
 
 
 def similarity(one: Tensor, other: Tensor) -> float:
@@ -252,7 +256,7 @@ def in_company(case: Case, picture: int = 0) -> dict[str, Tensor]:
 
 def moved_by_company(case: Case) -> float:
     """Measure how far the probability of an answer moves with the company, at most of a few."""
-    return max(_range(list(in_company(case, picture).values())) for picture in range(6))
+    return max(_range(list(in_company(case, picture).values())) for picture in range(3))
 
 
 def _range(answers: list[Tensor]) -> float:

@@ -22,17 +22,17 @@ DIAGNOSES = {
     "softmax twice": "the network ends in a softmax, and the loss takes another one",
 }
 
-TOOLS = {
-    "summary": "the layers, their shapes and parameters",
+TOOLS = {  # in the order in which one would look
     "inputs": "the pictures as they are, and as the network gets them",
-    "weights": "how the weights of each layer are distributed",
-    "feature_maps": "what one layer makes of a picture",
+    "mistakes": "what is taken for what",
+    "curves": "loss and accuracy during the training",
+    "summary": "the layers, their shapes and parameters",
     "activations": "how large each layer's outputs are, and how many units are silent",
+    "feature_maps": "what one layer makes of a picture",
     "gradients": "how large the loss's gradient is at each layer",
+    "moved": "how far each layer is from where it started",
+    "weights": "how the weights of each layer are distributed",
+    "again": "the same picture asked again, alone and in company",
     "cam": "which places speak for the answer (Grad-CAM)",
     "saliency": "to which pixels two classes are sensitive",
-    "curves": "loss and accuracy during the training",
-    "mistakes": "what is taken for what",
-    "moved": "how far each layer is from where it started",
-    "again": "the same picture asked again, alone and in company",
 }

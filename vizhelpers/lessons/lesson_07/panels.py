@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -54,7 +55,9 @@ def draw_inputs(photos: Tensor, seen: Tensor, names: Sequence[str], inputs: Tens
                 ax.set_xlabel(names[place], fontsize=NORMAL)
             if place == 0:
                 ax.set_title(title, loc="left", fontsize=NORMAL)
-    _draw_channels(figure.add_subplot(grid[2, :]), inputs)
+    ax = figure.add_subplot(grid[2, :])
+    _draw_channels(ax, inputs)
+    _draw_key(figure, ax)
     return figure
 
 
@@ -71,7 +74,6 @@ def _draw_channels(ax: Axes, inputs: Tensor) -> None:
     ax.axvspan(-1, 1, color=FAINT, zorder=0)
     _finish(ax, "values that go in (grey: −1 to 1)", "value")
     ax.set_yticks([])
-    ax.legend(fontsize=SMALL, frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
 
 
 def draw_by_layer(
@@ -109,8 +111,7 @@ def draw_by_layer(
         _finish(ax, title, "")
     axes[0].set_yticks(range(len(names)), names, fontsize=SMALL, parse_math=False)
     axes[0].set_ylim(len(names) - 0.4, -0.6)
-    handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower left", ncols=4, frameon=False, fontsize=SMALL)
+    _draw_key(figure, axes[0])
     return figure
 
 
@@ -202,6 +203,13 @@ def draw_mistakes(
         ax.text(0.5, 0.5, "no picture is wrong", ha="center", fontsize=NORMAL, color=MUTED)
         ax.set_axis_off()
     return figure
+
+
+def _draw_key(figure: Picture, ax: Axes) -> None:
+    """Write below everything which line is which."""
+    handles, labels = ax.get_legend_handles_labels()
+    place: Any = "outside lower left"
+    figure.legend(handles, labels, loc=place, ncols=4, frameon=False, fontsize=SMALL)
 
 
 def say(words: str, *, size: float = NORMAL, lines: int = 1) -> Picture:

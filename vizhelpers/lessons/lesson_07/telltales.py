@@ -140,12 +140,12 @@ NUMBERS = {
         8,
         ratio=True,
     ),
-    "largest": Number("gradients", _largest_gradient, 20, ratio=True),
+    "largest": Number("gradients", _largest_gradient, 1000, ratio=True),
     "heat": Number("cam", measure.heat_on_object, 0.12),
     "same": Number(
         "saliency",
         measure.same_for_two_classes,
-        0.5,
+        0.8,
     ),
     "first_loss": Number("curves", measure.curve_end("loss", 0), 20, ratio=True),
     "last_loss": Number("curves", measure.curve_end("loss"), 0.3),
@@ -183,6 +183,6 @@ SHOWN_BY = {
     "detached branch": {"cut_off": MORE, "gradient": LESS, "moved": LESS},
     "dead relus": {"dead": MORE, "silent": MORE, "map_silent": MORE},
     "vanishing gradients": {"shrinks": LESS},
-    "exploding gradients": {"size": MORE, "largest": MORE, "first_loss": MORE, "all_weights": MORE},
+    "exploding gradients": {"largest": MORE, "size": MORE, "first_loss": MORE, "all_weights": MORE},
     "softmax twice": {"softmaxes": MORE, "score": LESS},
 }

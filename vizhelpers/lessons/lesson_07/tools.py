@@ -86,7 +86,7 @@ def activations(case: Case, twin: Case | None = None) -> Picture:
 
 @clear_errors
 def gradients(case: Case, twin: Case | None = None) -> Picture:
-    """Show by layer how large the gradient of the loss is at its weights, on all pictures."""
+    """Show by layer how large the gradient of the loss is at its weights, on a batch."""
     found = {who: measure.gradient_sizes(each) for who, each in _both(case, twin).items()}
     return panels.draw_by_layer({"mean absolute gradient of the loss": found})
 
