@@ -196,10 +196,10 @@ class Explorer(View):
         """
         pane = self.pane if pane is None else panes.check_pane(pane)
         layer = self.layer if layer is None else self._known_layer(layer)
-        self._forget_choices(layer)
         index = self.index if image is None else self._known_image(image)
-        if choices:
-            self._choices[pane] = panes.check_choices(pane, {**self._choices[pane], **choices})
+        panes.check_choices(pane, choices)
+        self._forget_choices(layer)
+        self._choices[pane].update(choices)
         self._go(layer, pane, index, wait=True)
 
     def add(self, picture: Any, name: str = "") -> None:
@@ -413,7 +413,8 @@ class Explorer(View):
             self._go(self.layer, self.pane, int(self.thumbnails.chosen))
 
     def _on_longer(self) -> None:
-        self._choices["ascent"]["steps"] += MORE
+        if self.pane == "ascent":
+            self._choices["ascent"]["steps"] += MORE
         self._show()
 
     def _on_upload(self) -> None:
@@ -432,7 +433,7 @@ class Explorer(View):
     def _on_cell(self, info: Any) -> None:
         # What works beside the cells ends first: it has the random numbers to put back.
         if self._halt():
-            self._complain("Stopped, because a cell was run. Choose it again to go on.")
+            self._offer_again("Stopped, because a cell was run.")
         super()._on_cell(info)
 
     # -- what is shown ------------------------------------------------------------------------
@@ -442,9 +443,10 @@ class Explorer(View):
         other = index != self.index
         self.layer, self.pane, self.index = layer, pane, index
         self.tree.chosen, self.tabs.chosen = layer, pane
-        if other:
-            self._show_picture()
-        self._show(wait=wait)
+        with self._attempt(f"{self.names[index]} could not be shown."):
+            if other:
+                self._show_picture()
+            self._show(wait=wait)
 
     def _forget_choices(self, layer: str) -> None:
         """Of another layer no channel is chosen yet."""
@@ -532,6 +534,7 @@ class Explorer(View):
             ("refused", self.pane, asked.shape), lambda: self._refused(asked)
         )
         of_pane = [] if self.refusal else self._of_pane.get(self.pane, [])
+        self.longer.description = "Run longer"
         for box in self.controls.children:
             box.layout.display = None if box in of_pane else "none"
         with self._quietly():
@@ -650,7 +653,7 @@ class Explorer(View):
             return
         self._hide_progress()
         if isinstance(error, Stopped):
-            self._complain("Stopped. Choose it again to begin anew.")
+            self._offer_again("Stopped.")
         elif error is not None:
             with self._attempt(f"{self._what()} could not be drawn."):
                 raise error
@@ -661,6 +664,12 @@ class Explorer(View):
             self._put_content(result)
         elif self._maps is not None:
             self._maps.set_field(result)
+
+    def _offer_again(self, text: str) -> None:
+        """Say that something was stopped; the button begins it anew."""
+        if self.pane != "ascent":
+            self.longer.description, self.longer.layout.display = "Run again", None
+        self._complain(text)
 
     def _hide_progress(self) -> None:
         for box in (self.halt, self.progress, self.progress_text):

@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from vizhelpers.state import preserve_state
 
 Transform = Callable[[Tensor], Tensor]
 USUAL_SIDE = 224
+MOST = 32  # pictures to choose from
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +88,7 @@ def side_of(model: nn.Module, images: Any) -> int:
 
 
 def read_pictures(images: Any, size: int, name: str = "images") -> list[Picture]:
-    """Read a batch, a list, one picture, a path or a folder.
+    """Read a batch, a list, one picture, a path or a folder; of more than `MOST` one too many.
 
     Args:
         images: What was given.
@@ -98,11 +100,9 @@ def read_pictures(images: Any, size: int, name: str = "images") -> list[Picture]
         ValueError: There are none, or they are no pictures; the message says what to do.
         FileNotFoundError: A path leads nowhere.
     """
-    if isinstance(images, list | tuple):
-        pairs = enumerate(images)
-        found = [picture for k, one in pairs for picture in _read(one, size, f"{name}[{k}]")]
-    else:
-        found = list(_read(images, size, name))
+    given = enumerate(images) if isinstance(images, list | tuple) else [(None, images)]
+    each = (_read(one, size, name if k is None else f"{name}[{k}]") for k, one in given)
+    found = list(islice(chain.from_iterable(each), MOST + 1))
     if not found:
         raise ValueError(f"there are no pictures in {name}: give one or more.")
     twice = len({picture.name for picture in found}) < len(found)

@@ -24,6 +24,7 @@ from vizhelpers.hooks import capture
 from vizhelpers.inspection._calls import Call, record_calls, where_it_stopped
 from vizhelpers.state import preserve_state
 from vizhelpers.widgets.explorer.pictures import (
+    MOST,
     Picture,
     Preparation,
     Prepared,
@@ -133,7 +134,8 @@ class Subject:
         self.model = check_hookable(model)
         self.names = names or Names()
         self.size = size or side_of(self.model, images)
-        self.pictures: list[Picture] = read_pictures(images, self.size, self.names.images)
+        found = read_pictures(images, self.size, self.names.images)
+        self.pictures: list[Picture] = found[:MOST]
         self.preparation: Preparation = choose_preparation(
             self.model, transform, (self.names.model, self.names.transform)
         )
@@ -145,7 +147,8 @@ class Subject:
         self.scores = choose_scores(first.answer, output, self.names.output)
         self.classes = _class_names(self.model, classes, self.class_scores(0))
         training = "It is in training mode; here one sees it as it is in evaluation mode."
-        notes = self.preparation.note, self.scores.note, training * self.in_training
+        few = f"Of the pictures only the first {MOST} are here." * (len(found) > MOST)
+        notes = self.preparation.note, self.scores.note, training * self.in_training, few
         self.notes = tuple(note for note in notes if note)
 
     @property
