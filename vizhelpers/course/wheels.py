@@ -19,7 +19,7 @@ from vizhelpers.course import bootstrap
 TAGS = {
     "windows": ["win_amd64"],
     "macos": ["macosx_15_0_arm64", "macosx_15_0_universal2"],
-    "linux": [f"manylinux_2_{minor}_x86_64" for minor in (34, 31, 28, 27, 26, 24, 17)]
+    "linux": [f"manylinux_2_{minor}_x86_64" for minor in range(39, 4, -1)]
     + ["manylinux2014_x86_64", "manylinux2010_x86_64", "manylinux1_x86_64", "linux_x86_64"],
 }
 MARKERS = {

@@ -94,5 +94,5 @@ def _run_sphinx(sources: Sources, made: Path) -> list[str]:
         app.connect("doctree-read", give_alt_texts)
         app.connect("html-page-context", lambda *_: bar.update())
         app.build()
-    plain = re.sub(r"\x1b\[\d+m", "", said.getvalue())
+    plain = re.sub(r"\x1b\[[\d;]+m", "", said.getvalue())
     return plain.replace(f"{sources.folder}{os.sep}", "").splitlines()
