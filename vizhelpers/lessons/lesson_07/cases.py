@@ -90,6 +90,8 @@ def open_case(letter: str, *, seed: int = 0) -> Case:
     if len(name) != 1 or name not in LETTERS:
         raise ValueError(f"patients are called A to {LETTERS[-1]}; there is no {letter!r}.")
     seed = whole("seed", seed)
+    if seed < 0:
+        raise ValueError(f"seed is an integer from 0; got {seed}.")
     made = _own(pristine(illness(name, seed), seed, ill=True))
     return replace(made, letter=name, seed=seed, complaint=_complaint(name, seed))
 

@@ -202,42 +202,41 @@ def class_heat(case: Case, target: int | None = None, count: int = FEW) -> Tenso
         return vh.class_maps(case.model, case.inputs[:count], target).maps
 
 
-def two_classes(case: Case, picture: int = 0) -> tuple[int, int]:
-    """Find the answer to a picture, and the class that comes second."""
+def likely_classes(case: Case, picture: int) -> list[int]:
+    """Find the answer to a picture, and up to three classes that come next."""
     with vh.preserve_state(case.model), torch.no_grad():
-        best = case.model(case.inputs[picture : picture + 1])[0].topk(2).indices
-    return int(best[0]), int(best[1])
+        scores = case.model(case.inputs[picture : picture + 1])[0]
+    places: list[int] = scores.topk(min(4, len(scores))).indices.tolist()
+    return places
 
 
-def two_gradients(case: Case, picture: int = 0) -> tuple[Tensor, Tensor]:
-    """Make the gradients of two classes' scores, of the answer and the second: [3, h, w] each.
+def class_gradients(case: Case, picture: int) -> Tensor:
+    """Make the gradients of the scores of a picture's likely classes, [classes, 3, h, w].
 
     Raises:
         ValueError: The scores do not depend on the picture.
     """
     image = case.inputs[picture : picture + 1]
-    one, other = (
-        vh.saliency_maps(case.model, image, target).signed[0]
-        for target in two_classes(case, picture)
-    )
-    return one, other
+    found = [vh.saliency_maps(case.model, image, c).signed for c in likely_classes(case, picture)]
+    return torch.cat(found)
 
 
-def same_for_two_classes(case: Case) -> float:
-    """Compare the gradients of two classes' scores: 1 where they are the same in every picture.
+def least_alike(gradients: Tensor) -> float:
+    """Correlate the first class's gradient with each other's: the smallest, 1 if all are alike."""
+    table = torch.corrcoef(gradients.flatten(1))
+    return table[0].min().item()
 
-    It is 0 if in one of a few pictures they have nothing in common, or are opposite.
+
+def same_for_all_classes(case: Case) -> float:
+    """Measure how alike the gradients of several classes are: 1 if the same, in a few pictures.
+
+    It is 0 if in one of them a class has nothing in common with the answer, or is opposite to it.
     """
     try:
-        pairs = [two_gradients(case, picture) for picture in range(3)]
+        found = [class_gradients(case, picture) for picture in range(2)]
     except ValueError:  # no gradient at all
         return math.nan
-    return max(0.0, min(similarity(*pair) for pair in pairs))
-
-
-def similarity(one: Tensor, other: Tensor) -> float:
-    """Correlate two pictures: 1 where they are the same but for contrast, 0 where unlike."""
-    return torch.corrcoef(torch.stack([one.flatten(), other.flatten()]))[0, 1].item()
+    return max(0.0, min(map(least_alike, found)))
 
 
 def in_company(case: Case, picture: int = 0) -> dict[str, Tensor]:

@@ -34,5 +34,5 @@ TOOLS = {  # in the order in which one would look
     "weights": "how the weights of each layer are distributed",
     "again": "the same picture asked again, alone and in company",
     "cam": "which places speak for the answer (Grad-CAM)",
-    "saliency": "to which pixels two classes are sensitive",
+    "saliency": "to which pixels the likely classes are sensitive",
 }

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from matplotlib.axes import Axes
 from torch import Tensor
 
@@ -49,7 +48,7 @@ def draw_inputs(photos: Tensor, seen: Tensor, names: Sequence[str], inputs: Tens
     for row, (images, title) in enumerate(zip((photos, seen), words, strict=True)):
         for place, image in enumerate(images):
             ax = figure.add_subplot(grid[row, place])
-            ax.imshow(image.permute(1, 2, 0))
+            ax.imshow(image.permute(1, 2, 0).numpy())
             ax.set(xticks=[], yticks=[])
             if row == 0:
                 ax.set_xlabel(names[place], fontsize=NORMAL)
@@ -184,7 +183,7 @@ def draw_mistakes(
     figure = vh.new_figure(10.8, 5.2)
     grid = figure.add_gridspec(2, 4)
     ax = figure.add_subplot(grid[:, :2])
-    ax.imshow(confusion, cmap="Blues", vmin=0)
+    ax.imshow(confusion.numpy(), cmap="Blues", vmin=0)
     for row, column in confusion.nonzero().tolist():
         count = int(confusion[row, column])
         colour = "white" if count > 0.6 * float(confusion.max()) else "black"
@@ -195,7 +194,7 @@ def draw_mistakes(
     ax.set_title(f"{100 * share:.0f} % are right", loc="left", fontsize=NORMAL)
     for place, (photo, name) in enumerate(zip(photos, names, strict=True)):
         ax = figure.add_subplot(grid[place // 2, 2 + place % 2])
-        ax.imshow(torch.as_tensor(photo).permute(1, 2, 0))
+        ax.imshow(photo.permute(1, 2, 0).numpy())
         ax.set(xticks=[], yticks=[])
         ax.set_title(name, loc="left", fontsize=SMALL)
     if not names:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-import torch
 from matplotlib.axes import Axes
 from torch import Tensor
 
@@ -111,25 +110,25 @@ def cam(case: Case, target: str | None = None) -> Axes | Picture:
 
 @clear_errors
 def saliency(case: Case, *, picture: int = 0) -> Axes | Picture:
-    """Show to which pixels the scores of two classes are sensitive: red for, blue against.
+    """Show to which pixels the scores of the likely classes are sensitive: red for, blue against.
 
     Args:
         case: The patient.
         picture: Which of the photos.
     """
     try:
-        maps = measure.two_gradients(case, picture)
+        gradients = measure.class_gradients(case, picture)
     except ValueError:
         return panels.say("There is no gradient to show: the scores do not depend on the picture.")
-    names = [case.classes[which] for which in measure.two_classes(case, picture)]
-    signed = torch.stack([each.sum(dim=0) for each in maps])
-    alike = measure.similarity(*maps)
+    signed = gradients.sum(dim=1)
+    title = "gradients, each to its largest value; with the first they correlate by at least"
     return overlay(
         seen(case)[picture],
         signed / signed.abs().amax(dim=(1, 2), keepdim=True).clamp(min=1e-12),
-        labels=[f"gradient of {name}" for name in names],
+        labels=[case.classes[which] for which in measure.likely_classes(case, picture)],
         parts=["photo", "overlay"],
-        title=f"two classes' gradients, each to its largest value; they correlate by {alike:.2f}",
+        columns=3,
+        title=f"{title} {measure.least_alike(gradients):.2f}".replace("-", "\N{MINUS SIGN}"),
     )
 
 
