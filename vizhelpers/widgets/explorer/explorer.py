@@ -654,16 +654,16 @@ class Explorer(View):
         self._hide_progress()
         if isinstance(error, Stopped):
             self._offer_again("Stopped.")
-        elif error is not None:
-            with self._attempt(f"{self._what()} could not be drawn."):
-                raise error
         elif isinstance(result, PaneContent):
             if self.pane == "ascent":  # as many as were made
                 self._choices["ascent"]["steps"] = work.made
             self.subject.keep(self._key(), result)
             self._put_content(result)
-        elif self._maps is not None:
+        elif error is None and self._maps is not None:
             self._maps.set_field(result)
+        else:
+            with self._attempt(f"{self._what()} could not be drawn."):
+                raise error or RuntimeError("nothing was made")
 
     def _offer_again(self, text: str) -> None:
         """Say that something was stopped; the button begins it anew."""

@@ -27,6 +27,8 @@ class Work:
     Attributes:
         model: The model to use; None for the one that all use.
         stopped: Whether somebody said stop.
+        finishing: Whether what was reached is being shown, although somebody said stop.
+        counting: Whether the pictures that go through the model are what is counted.
         made: How many pictures went through the model, or how many steps were made.
         goal: How many it will be; 0 where that is not known.
         on_news: Called with a function that makes a picture of how far it is, or with None.
@@ -34,9 +36,15 @@ class Work:
 
     model: nn.Module | None = None
     stopped: bool = False
+    finishing: bool = False
+    counting: bool = False
     made: int = 0
     goal: int = 0
     on_news: Callable[[Callable[[], bytes] | None], None] | None = None
+
+    def count_to(self, goal: int) -> None:
+        """Count pictures that go through the model, up to about so many; 0 if that is unknown."""
+        self.goal, self.counting = goal, goal > 0
 
     def tell(self, made: int, goal: int, preview: Callable[[], bytes] | None = None) -> None:
         """Say how far it is."""
@@ -51,9 +59,9 @@ _running: ContextVar[Work | None] = ContextVar("running", default=None)  # of ea
 def _count(module: nn.Module, args: tuple[Any, ...]) -> None:
     """A pre-hook of the copy: a picture goes through it. Elsewhere it does nothing."""
     work = _running.get()
-    if work is not None and work.stopped:
+    if work is not None and work.stopped and not work.finishing:
         raise Stopped
-    if work is not None and work.goal and args:
+    if work is not None and work.counting and args:
         work.tell(work.made + len(args[0]), work.goal)
 
 

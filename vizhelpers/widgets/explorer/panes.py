@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,7 +26,7 @@ from vizhelpers.figures import number_text, to_png
 from vizhelpers.inspection.layer_costs import formula, layer_budget, show_budget
 from vizhelpers.inspection.weight_plots import show_kernels, show_weight_stats
 from vizhelpers.plotting import overlay, show_mosaic
-from vizhelpers.widgets.explorer.long_work import Work
+from vizhelpers.widgets.explorer.long_work import Stopped, Work
 from vizhelpers.widgets.explorer.subject import Shape, Subject
 
 MOST_WEIGHTS = 12_000_000  # more would take seconds to draw, and one would see nothing
@@ -412,7 +413,8 @@ def cam_pane(asked: Asked, *, target: int | None = None, method: str = "GradCAM"
     check_method(method, CLASS_MAPS)
     subject, prepared = asked.subject, asked.subject.prepared(asked.index)
     target = _target(asked, target)
-    asked.work.goal = _channels(asked) + 2 if method in ("ScoreCAM", "AblationCAM") else 0
+    many = method in ("ScoreCAM", "AblationCAM")  # a picture for each channel
+    asked.work.count_to(_channels(asked) + 2 if many else 0)
     layer = None if method == "FullGrad" else asked.layer
     found = class_maps(
         asked.model,
@@ -445,7 +447,7 @@ def saliency_pane(
     check_method(method, SALIENCY)
     subject, prepared = asked.subject, asked.subject.prepared(asked.index)
     target = _target(asked, target)
-    asked.work.goal = _saliency_passes(asked, method)
+    asked.work.count_to(_saliency_passes(asked, method))
     found = saliency_maps(
         asked.model, prepared.batch, target, method=method, output=subject.scores.output
     )
@@ -554,11 +556,14 @@ def _ascent_title(ascent: ActivationAscent) -> str:
 
 def _climb(ascent: ActivationAscent, steps: int, work: Work) -> None:
     """Make steps until there are so many, or until somebody says stop."""
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), suppress(Stopped):  # the steps made until then remain
         warnings.simplefilter("ignore", UserWarning)  # the text says it: `note`
         while ascent.steps < steps and not work.stopped:
             ascent.run(min(CHUNK, steps - ascent.steps), progress=False)
             work.tell(ascent.steps, steps, lambda: ascent_png(ascent))
+    if not ascent.steps:
+        raise Stopped
+    work.made, work.finishing = ascent.steps, True
 
 
 def _no_ascent(asked: Asked) -> str:

@@ -344,7 +344,12 @@ def choose_scores(answer: Any, output: Output | None, name: str) -> Scores:
     if output is not None:
         scores = checked_scores(output(answer), 1)
         if scores.ndim != 2:
-            raise ValueError(f"output= must make scores [N, K]; it made {list(scores.shape)}.")
+            mean = " The mean over all places makes them of maps: .mean((2, 3))." * (
+                scores.ndim == 4
+            )
+            raise ValueError(
+                f"output= must make scores [N, K]; it made {list(scores.shape)}.{mean}"
+            )
         return Scores(output, f", output={name}")
     if is_float(answer) and answer.ndim == 2 and len(answer) == 1:
         return Scores()
