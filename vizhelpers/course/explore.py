@@ -167,6 +167,8 @@ def serve(notebook: NotebookNode, port: int, *, browser: bool) -> None:
             "tornado_settings": {
                 "headers": {"Content-Security-Policy": POLICY.format(port=port)},
                 "ws_ping_timeout": 30_000,  # Voilà's own is longer than it may be
+                # So that a page that is left may end its kernel, whose number cannot be guessed.
+                "disable_check_xsrf": True,
             },
         }
         pages = {"extension_denylist": WITHOUT}
