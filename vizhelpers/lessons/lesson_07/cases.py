@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import json
+import math
 import random
 import string
 from collections.abc import Callable
@@ -12,6 +14,7 @@ from typing import Any
 
 from vizhelpers._utils.checks import whole
 from vizhelpers._utils.clear_errors import clear_errors
+from vizhelpers._utils.paths import WEIGHTS
 from vizhelpers.exercises.catalogue import fill, texts
 from vizhelpers.lessons.lesson_07 import shipped, trained
 from vizhelpers.lessons.lesson_07.case import Case
@@ -144,15 +147,16 @@ def _own(case: Case) -> Case:
 @cache
 def _complaint(letter: str, seed: int) -> str:
     name = illness(letter, seed)
-    return fill(texts("clinic")[name]["complaint"], _measured(pristine(name, seed, ill=True)))
+    return fill(texts("clinic")[name]["complaint"], _measured(name, pristine(name, seed, ill=True)))
 
 
-def _measured(case: Case) -> dict[str, Any]:
+def _measured(name: str, case: Case) -> dict[str, Any]:
     """What an owner knows of the own network: numbers for the complaint."""
     right = (case.answers() == case.labels).double().mean().item()
     known: dict[str, Any] = {
         "right": percent(right),
         "count": len(case.labels),
+        "guessing": f"{math.log(len(case.classes)):.2f}",
         "classes": ", ".join(case.classes[:-1]) + " and " + case.classes[-1],
     }
     if case.history is not None:
@@ -160,7 +164,17 @@ def _measured(case: Case) -> dict[str, Any]:
         known |= {"first_loss": loss_text(losses[0]), "last_loss": loss_text(sum(losses[-5:]) / 5)}
         for part in ("training", "validation"):
             known[part] = percent(case.history[f"accuracy, {part}"][1][-1])
+    else:
+        known["known"] = f"{100 * _on_the_card(name, case):.1f} %"
     return known
+
+
+def _on_the_card(name: str, case: Case) -> float:
+    """The accuracy of a shipped network, on new pictures of the kind that it learned from."""
+    info: Any = case.model.info
+    twin, kind = ("shortcut", "own") if name == "background shortcut" else ("fair", "fair")
+    card = json.loads((WEIGHTS / "model_card.json").read_text(encoding="utf-8"))
+    return float(card["networks"][f"{info.name}-{twin}"]["results"][kind]["accuracy"])
 
 
 def loss_text(loss: float) -> str:

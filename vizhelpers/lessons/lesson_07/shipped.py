@@ -60,6 +60,7 @@ def weights_not_loaded(dice: random.Random, *, ill: bool) -> Case:
     renamed = {_other_name(key, name): value for key, value in case.start.items()}
     model = vh.load_model(_architecture(case), weights=None, seed=dice.randrange(100))
     model.load_state_dict(renamed, strict=False)
+    _hide(model)
     return replace(case, model=model, start=renamed)
 
 
@@ -116,6 +117,7 @@ def _positive(module: nn.Module, gradients: Any, outputs: Any) -> tuple[Tensor |
 def _healthy(dice: random.Random, names: tuple[str, ...], twin: str = "fair") -> Case:
     """A trained network, and pictures of every class on chosen backgrounds."""
     model = vh.load_model(dice.choice(names), twin=twin)
+    _hide(model)
     scenes, first = album(), dice.randrange(10)
     # Rows of ten hold each class once; the first and the eleventh are on their own backgrounds.
     rows = [1 + (first + step) % 9 + 10 * (step % 2) for step in range(COUNT // 10)]
@@ -125,6 +127,11 @@ def _healthy(dice: random.Random, names: tuple[str, ...], twin: str = "fair") ->
     start = {name: value.clone() for name, value in model.state_dict().items()}
     truth = Truth(labels, labels, scenes.backgrounds[chosen], scenes.masks[chosen])
     return Case(model, photos, vh.normalize(photos), labels, vh.CLASSES, start, truth)
+
+
+def _hide(model: Any) -> None:
+    """Take from a network what it tells about where its weights are from."""
+    model.info = replace(model.info, weights="not told")
 
 
 def _architecture(case: Case) -> str:
