@@ -24,6 +24,8 @@ ROWS = {
     "04": "C1 C2 C3 C4 C5 C6 C7 C8 C9",
     "05": "F1 F2 F3 F4 F5 F6 F7 F8 F9",
     "06": "T1 T2 T3 T4 T5 T6 T7 T8 T9 T10 T11 T12 T13 T14",
+    "07": "D1",
+    "08": "D2 W4",
 }
 MOST_BYTES = 3_000_000  # as the design asks: a picture for each picker is in it
 MOST_WORDS, CELLS = 3_500, range(25, 71)
