@@ -19,6 +19,7 @@ from torch.utils.tensorboard import SummaryWriter
 import vizhelpers as vh
 from vizhelpers.exercises.registry import find
 from vizhelpers.lessons.lesson_05.flashtorch import Backprop
+from vizhelpers.lessons.lesson_07.cases import open_case
 
 NAN = float("nan")
 load_scenes = cache(vh.load_scenes)
@@ -50,6 +51,7 @@ LETTERS = {
     "04": "bac",
     "05": "bacbb",
     "06": "bca",
+    "07": "bac",
     "08": "cab",
 }
 TASKS: dict[str, Callable[[], Answers]] = {}
@@ -976,6 +978,45 @@ def mend_log() -> Answers:
         kind=[nn.ReLU(), SummaryWriter, "careful", {0: torch.zeros(1, 3, 8, 8)}],
         not_own=[vh.tensorboard.log_images, print],
     )
+
+
+# Of each patient of lesson 07: its illness; the pictures that show it; those that only show that
+# something is wrong; one that looks the same in its healthy twin.
+Pictures = list[tuple[str, ...]]  # of each, the tool and perhaps the layer
+PATIENTS: dict[str, tuple[str, Pictures, Pictures, str]] = {
+    "b": ("not normalised", [("inputs",)], [("mistakes",)], "summary"),
+    "c": ("swapped labels", [("mistakes",)], [], "summary"),  # only that picture looks ill
+    "d": ("labels shuffled", [("inputs",)], [("curves",)], "summary"),
+    "e": ("train mode", [("again",)], [("mistakes",)], "summary"),
+    "f": ("weights not loaded", [("moved",)], [("mistakes",)], "summary"),
+    "g": ("vanishing gradients", [("gradients",)], [("curves",), ("mistakes",)], "inputs"),
+    "h": ("frozen layer", [("summary",), ("moved", "conv1")], [("curves",)], "inputs"),
+    "i": ("background shortcut", [("mistakes",), ("cam",)], [("weights", "features.0")], "inputs"),
+    "j": ("harmful augmentation", [("inputs",)], [("activations",)], "summary"),
+}
+
+
+def patient(letter: str) -> Answers:
+    """What learners say about a patient."""
+    case = open_case(letter)
+    illness, shows, says_little, looks_the_same = PATIENTS[letter]
+    neighbour = open_case("c", seed=3).finding("labels shuffled", "curves")
+    unspecific = [case.finding(illness, *picture) for picture in says_little] or [neighbour]
+    return Answers(
+        right=[case.finding(illness, *picture) for picture in shows],
+        wrong={
+            "other": [case.finding("detached branch", shows[0][0])],
+            "same": [case.finding(illness, looks_the_same)],
+            "unspecific": unspecific,
+            "place": [case.finding(illness, "weights")],
+            "other_patient": [open_case("a").finding(illness, "inputs")],
+        },
+        kind=[case, illness, 1],
+    )
+
+
+for _letter in PATIENTS:
+    TASKS[f"07.{'waiting' if _letter == 'j' else _letter}"] = partial(patient, _letter)
 
 
 @task("08.transform")

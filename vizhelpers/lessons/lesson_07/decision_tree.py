@@ -20,33 +20,33 @@ class Leaf(NamedTuple):
 
 
 TREE = {
-    "The loss does not\nfall as it should": (
+    "The training does not\ngo as it should": (
         Leaf(
-            "It grows, or becomes NaN",
-            "gradients,\nlayer by layer",
-            "it grows from layer to layer:\nit explodes",
+            "The loss is huge, grows,\nor becomes NaN",
+            "activations; then\nthe gradients",
+            "they grow from layer to layer, or are far\nlarger than usual: it explodes",
         ),
         Leaf(
-            "It stays, even if you train\non one batch of pictures",
+            "The loss stays, even if you\ntrain on one batch only",
             "gradients, then\nthe activations",
             "no gradient arrives: it vanishes, a branch\nis cut off, or units are always 0 (dead)",
         ),
         Leaf(
-            "It learns one batch by heart,\nbut not the whole set",
+            "It learns pictures by heart,\nbut guesses on new ones",
             "inputs and labels,\nas the loss gets them",
             "labels of other pictures, or augmentation\nremoves what the label is about",
         ),
         Leaf(
-            "It falls, but stays too high",
+            "The loss falls, but stays\ntoo high",
             "what has moved;\nthen the curves",
             "a layer has not moved: it is frozen; or\nthe loss has a floor: softmax twice",
         ),
     ),
     "Training went well,\nnow it is wrong": (
         Leaf(
-            "Nearly everything is wrong",
-            "inputs;\nthen the weights",
-            "mean far from 0, spread far from 1, odd\ncolours; or weights of no training",
+            "Much of it is wrong,\nwithout a pattern",
+            "inputs; then what has\nmoved from the file",
+            "odd mean, spread, colours or size;\nor weights that are not the file's",
         ),
         Leaf(
             "Always the same classes\nare wrong",
@@ -72,8 +72,8 @@ TREE = {
         ),
         Leaf(
             "An explanation has changed,\nthough nothing else has",
-            "saliency, made twice;\nhooks that are left",
-            "one question, two maps: a hook of earlier\ncode still works",
+            "saliency, two classes;\nhooks that are left",
+            "two classes, one map: a hook of earlier\ncode still works",
         ),
     ),
 }

@@ -26,5 +26,5 @@ def draw_losses(losses: Mapping[str, Sequence[float]], *, guess: float) -> Pictu
     ax.set_ylim(bottom=0)
     ax.grid(color=FAINT)
     ax.spines[["top", "right"]].set_visible(False)
-    ax.legend(loc="upper right", frameon=False, fontsize=SMALL)
+    ax.legend(loc="center right", frameon=False, fontsize=SMALL)
     return figure

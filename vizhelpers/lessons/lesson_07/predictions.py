@@ -27,7 +27,7 @@ def gradient_left(found: float) -> str:
 
 
 @prediction("07.p3")
-def lowest_loss(found: float) -> tuple[str, dict[str, object]]:
+def floor_of_the_loss(found: float) -> tuple[str, dict[str, object]]:
     """How low can cross-entropy fall when it is given probabilities instead of scores?
 
     Args:
