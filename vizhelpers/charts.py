@@ -106,6 +106,25 @@ def show_scores(
     return ax
 
 
+def draw_confusion(ax: Axes, counts: Tensor, names: Sequence[str], *, truth: str = "it is") -> None:
+    """Draw a confusion matrix: how often each class (row) was called each class (column).
+
+    Args:
+        ax: Where to draw.
+        counts: int64 ``[C, C]``.
+        names: The classes' names.
+        truth: What the rows are.
+    """
+    ax.imshow(counts, cmap="Blues", vmin=0)
+    for row, column in counts.nonzero().tolist():
+        count = int(counts[row, column])
+        colour = "white" if count > 0.6 * float(counts.max()) else "black"
+        ax.text(column, row, str(count), ha="center", va="center", color=colour, fontsize=SMALL)
+    ax.set_xticks(range(len(names)), names, rotation=60)
+    ax.set_yticks(range(len(names)), names)
+    ax.set(xlabel="the network says", ylabel=truth)
+
+
 def bootstrap_interval(values: NDArray[Any], level: float = LEVEL) -> tuple[float, float]:
     """The percentile bootstrap (Efron 1979) of a mean, with random numbers of its own."""
     from scipy.stats import bootstrap  # type: ignore[import-untyped]

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 import vizhelpers as vh
+from vizhelpers import charts
 from vizhelpers.figures import COLOURS, MUTED, NORMAL, SMALL, Picture
 from vizhelpers.tensorboard.events import Bins
 
@@ -249,16 +250,7 @@ def principal(points: Tensor, count: int) -> Tensor:
 def draw_confusion(confusion: Tensor, names: Sequence[str]) -> Picture:
     """Draw how often each class (row) was called each class (column)."""
     figure = vh.new_figure(6.8, 5.4)
-    ax = figure.subplots()
-    ax.imshow(confusion, cmap="Blues")
-    for row, column in confusion.nonzero().tolist():
-        count = int(confusion[row, column])
-        dark = count > 0.6 * float(confusion.max())
-        colour = "white" if dark else "black"
-        ax.text(column, row, str(count), ha="center", va="center", color=colour, fontsize=SMALL)
-    ax.set_xticks(range(len(names)), names, rotation=60)
-    ax.set_yticks(range(len(names)), names)
-    ax.set(xlabel="the network says", ylabel="it is")
+    charts.draw_confusion(figure.subplots(), confusion, names)
     return figure
 
 

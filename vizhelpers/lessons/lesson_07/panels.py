@@ -12,6 +12,7 @@ from torch import Tensor
 
 import vizhelpers as vh
 from vizhelpers._utils.messages import did_you_mean
+from vizhelpers.charts import draw_confusion
 from vizhelpers.figures import COLOURS, FAINT, MARKERS, MUTED, NORMAL, SMALL, Picture, number_text
 
 ByLayer = Mapping[str, float]
@@ -183,14 +184,8 @@ def draw_mistakes(
     figure = vh.new_figure(10.8, 5.2)
     grid = figure.add_gridspec(2, 4)
     ax = figure.add_subplot(grid[:, :2])
-    ax.imshow(confusion.numpy(), cmap="Blues", vmin=0)
-    for row, column in confusion.nonzero().tolist():
-        count = int(confusion[row, column])
-        colour = "white" if count > 0.6 * float(confusion.max()) else "black"
-        ax.text(column, row, str(count), ha="center", va="center", color=colour, fontsize=SMALL)
-    ax.set_xticks(range(len(classes)), classes, rotation=60, fontsize=SMALL)
-    ax.set_yticks(range(len(classes)), classes, fontsize=SMALL)
-    ax.set(xlabel="the network says", ylabel="the label says")
+    draw_confusion(ax, confusion, classes, truth="the label says")
+    ax.tick_params(labelsize=SMALL)
     ax.set_title(f"{100 * share:.0f} % are right", loc="left", fontsize=NORMAL)
     for place, (photo, name) in enumerate(zip(photos, names, strict=True)):
         ax = figure.add_subplot(grid[place // 2, 2 + place % 2])
