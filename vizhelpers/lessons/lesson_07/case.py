@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from functools import wraps
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +17,22 @@ from vizhelpers.lessons.lesson_07.names import DIAGNOSES, TOOLS
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 History = Mapping[str, tuple[list[int], list[float]]]  # a curve's name → its steps and values
+T = TypeVar("T")
+
+
+def once(measure: Callable[[Case], T]) -> Callable[[Case], T]:
+    """Keep what is measured on a patient whom nobody changes, so that it is measured once."""
+
+    @wraps(measure)
+    def measured(case: Case) -> T:
+        if case._known is None:
+            return measure(case)
+        if measure.__name__ not in case._known:
+            case._known[measure.__name__] = measure(case)
+        found: T = case._known[measure.__name__]
+        return found
+
+    return measured
 
 
 class Truth(NamedTuple):
@@ -65,6 +82,7 @@ class Case:
     complaint: str = ""
     letter: str = ""
     seed: int = 0
+    _known: dict[str, Any] | None = None  # see `once`; None in what learners get, to change it
 
     def __repr__(self) -> str:
         return f"{self._title}: {self.complaint}"
@@ -76,6 +94,7 @@ class Case:
     def _title(self) -> str:
         return f"Patient {self.letter}" + (f", seed {self.seed}" if self.seed else "")
 
+    @once
     def scores(self) -> Tensor:
         """What the network says to each picture, asked one by one, as the owner does: [N, C]."""
         size = 1 if self.model.training else len(self.inputs)  # else it makes no difference

@@ -134,14 +134,17 @@ def is_patient(case: Case) -> bool:
 def pristine(name: str, seed: int, *, ill: bool) -> Case:
     """Make a patient or its twin, once; `open_case` hands out copies."""
     if name in TRAINED:
-        return TRAINED[name](seed, ill=ill)
-    return SHIPPED[name](random.Random(f"{name} {seed}"), ill=ill)
+        made = TRAINED[name](seed, ill=ill)
+    else:
+        made = SHIPPED[name](random.Random(f"{name} {seed}"), ill=ill)
+    return replace(made, _known={})
 
 
 def _own(case: Case) -> Case:
     """The same with a network of its own, hooks included, and its own pictures."""
     tensors = {name: getattr(case, name).clone() for name in ("photos", "inputs", "labels")}
-    return replace(case, model=copy.deepcopy(case.model), start=dict(case.start), **tensors)
+    model = copy.deepcopy(case.model)
+    return replace(case, model=model, start=dict(case.start), _known=None, **tensors)
 
 
 @cache

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 import vizhelpers as vh
-from vizhelpers.lessons.lesson_07.case import Case
+from vizhelpers.lessons.lesson_07.case import Case, once
 
 FEW = 16  # pictures that are enough for a layer's outputs
 BATCH = 24  # pictures that are enough for its gradient
@@ -32,6 +32,7 @@ class Activity(NamedTuple):
     silent: float
 
 
+@once
 def activity(case: Case) -> dict[str, Activity]:
     """Measure what each layer gives out, over some pictures.
 
@@ -68,6 +69,7 @@ def dead_layers(case: Case) -> int:
     return sum(share == 1 for share in silent_shares(case).values())
 
 
+@once
 def gradient_sizes(case: Case) -> dict[str, float]:
     """Measure the loss's gradient at the weights of each layer: its mean absolute value.
 
