@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from vizhelpers.zoo import load_weights, load_your_model
+from vizhelpers.zoo.your_model import describe_weights
 
 NET = """
 from torch import nn
@@ -106,6 +107,14 @@ def test_untrained_is_said_and_segmentation_fetches_no_backbone(monkeypatch):
     assert model.info.classes == ()
     assert load_your_model("timm:test_resnet").info.input_size == 160
     assert load_your_model("torchvision:squeezenet1_1").info.classes[285] == "Egyptian cat"
+
+
+def test_where_the_weights_are_from_is_said_also_of_a_class_that_was_loaded_from_a_file(folder):
+    assert "untrained" in describe_weights(load_your_model("timm:test_resnet"))
+    torch.save(load_your_model("net.py:smaller").state_dict(), "net.pth")
+    model = load_your_model("net.py:smaller", weights="net.pth")
+    assert describe_weights(model, "net.pth") == "Its weights: net.pth."
+    assert "random, unless that code loads some" in describe_weights(model)
 
 
 def test_weights_in_a_packages_cache_are_used(folder):

@@ -47,7 +47,8 @@ def explore(arguments: Namespace) -> None:
         names: dict[str, Any] = {}
         # The app runs the same code; what is wrong with it is said here, before a page opens.
         exec(code_for(arguments, pane=None if arguments.save else "layer"), names)
-        about = " ".join([describe_weights(names["model"]), *names["explorer"].notes])
+        weights = describe_weights(names["model"], arguments.weights)
+        about = " ".join([weights, *names["explorer"].notes])
         print(f"{arguments.model}. {about}", flush=True)
         if arguments.save:
             path = names["explorer"].save_html(arguments.save, layers=arguments.layers)

@@ -92,9 +92,16 @@ def load_your_model(
     return model.eval()
 
 
-def describe_weights(model: nn.Module) -> str:
-    """Say in a sentence where a model's weights are from; untrained ones are said plainly."""
+def describe_weights(model: nn.Module, file: str | os.PathLike[str] | None = None) -> str:
+    """Say in a sentence where a model's weights are from; untrained ones are said plainly.
+
+    Args:
+        model: As `load_your_model` gives it.
+        file: The file that they were loaded from, if any.
+    """
     source = getattr(getattr(model, "info", None), "weights", None)
+    if file is not None:
+        source = Path(file).name
     if source == "untrained":
         return (
             "It is untrained: its weights are random, so its maps show what such an architecture "
