@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 import vizhelpers as vh
+from vizhelpers.lessons.lesson_08 import checklist
 from vizhelpers.lessons.lesson_08.checklist import before_you_believe
 from vizhelpers.lessons.lesson_08.measurements import (
     answers_right,
@@ -98,7 +99,9 @@ def fails(checked):
     return [number for number, line in enumerate(checked.lines) if not line.passes]
 
 
-def test_the_checklist_passes_a_good_map_and_finds_out_four_others(resnet, scenes):
+def test_the_checklist_passes_a_good_map_and_finds_out_three_others(resnet, scenes, monkeypatch):
+    for name, fewer in {"DRAWS": 1, "RANDOM_MAPS": 1, "STEPS": 2}.items():  # which is faster
+        monkeypatch.setattr(checklist, name, fewer)
     picture = scenes["cat_on_room_0"].image
     given = picture, vh.normalize(picture)[None], CAT
     cats = {"others": vh.normalize(scenes.images[scenes.labels == CAT])}
@@ -110,11 +113,9 @@ def test_the_checklist_passes_a_good_map_and_finds_out_four_others(resnet, scene
     assert torch.equal(good.heat, vh.class_maps(resnet, given[1], CAT).maps[0])
     assert fails(before_you_believe(cheat, *given, **cats)) == [5]
     assert fails(before_you_believe(resnet, *given, **cats, method="EigenCAM")) == [2, 3]
-    careless = before_you_believe(resnet, picture, picture[None], CAT, **cats)
+    careless = before_you_believe(resnet, picture, picture[None], CAT)
     assert {0, 1} <= set(fails(careless))
-    another = before_you_believe(resnet, *given[:2], CAT + 1)
-    assert another.lines[1].passes is False
-    assert another.lines[5].passes is None
+    assert careless.lines[5].passes is None
     assert torch.equal(resnet.fc.weight, weights)
 
 

@@ -16,8 +16,8 @@ from vizhelpers.images import IMAGENET_MEAN, IMAGENET_STD
 SAME = 0.02  # how far colours may be from those of the picture, of 1
 ALIKE = 0.7  # the rank correlation from which on two maps count as the same
 MOSTLY = 0.8  # the share of other pictures that has to be right
-OTHERS, DRAWS = 5, 3  # other classes that are asked about; times the last layer is drawn anew
-RANDOM_MAPS, STEPS = 4, 4  # of deletion
+OTHERS, DRAWS = 4, 2  # other classes that are asked about; times the last layer is drawn anew
+RANDOM_MAPS, STEPS = 3, 4  # of deletion
 
 Colours = tuple[Sequence[float], Sequence[float]]
 

@@ -37,10 +37,10 @@ def not_normalised(found: tuple[int, float]) -> tuple[str, dict[str, object]]:
 
 
 @prediction("08.p3")
-def not_strict(found: float) -> tuple[str, dict[str, object]]:
-    """How often is a network right whose names did not fit, loaded with strict=False?"""
-    letter = "a" if found > 0.6 else "b" if found > 0.2 else "c"
-    return letter, {"found": f"{found:.0%}"}
+def not_strict(found: int) -> tuple[str, dict[str, object]]:
+    """How often, of 200, is a network right whose names did not fit, loaded with strict=False?"""
+    letter = "a" if found > 120 else "b" if found > 40 else "c"
+    return letter, {"found": found}
 
 
 @prediction("08.p4")

@@ -85,6 +85,7 @@ def where_tools_apply(models: Mapping[str, Subject]) -> dict[str, dict[str, tupl
             transform=each.transform,
             classes=each.classes,
             output=each.output,
+            pane="layer",  # the cheapest to begin with
         )
         layers = explorer.layers[1:]  # the first is the whole model
         found[name] = {
