@@ -6,6 +6,7 @@ Every pane's line of code is run, and its picture compared pixel by pixel.
 import asyncio
 import copy
 import io
+import re
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -110,6 +111,12 @@ AWKWARD: dict[str, Callable[[], tuple[nn.Module, Tensor, str, str]]] = {
         "the score of a class is the mean over all places",
     ),
     "frozen": lambda: (net().requires_grad_(False), IMAGES, "2", ""),
+    "one number": lambda: (
+        nn.Sequential(net(), nn.Linear(4, 1), nn.Flatten(0)).eval(),
+        IMAGES,
+        "0.2",
+        "one number for each picture, which is taken as its score",
+    ),
 }
 
 
@@ -175,6 +182,47 @@ def test_what_does_not_apply_says_why(
     assert words in explorer.pane_content(layer, pane).refusal
 
 
+class OneNumber(nn.Module):
+    """Two layers that no pane's usual shapes fit, and an answer without a batch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.volume, self.rows = nn.Conv3d(3, 4, 1), nn.LSTM(24, 2, batch_first=True)
+
+    def forward(self, images: Tensor) -> Tensor:
+        volume = self.volume(images[..., None])
+        return self.rows(volume.mean((1, 4)))[0].mean()
+
+
+class Detector(OneNumber):
+    """Returns what torchvision's detectors return, of one box."""
+
+    def forward(self, images: Tensor) -> Any:
+        return [{"boxes": super().forward(images).expand(1, 4), "scores": torch.ones(1)}]
+
+
+def test_shapes_that_no_pane_knows_are_said() -> None:
+    explorer = explore(OneNumber().eval(), IMAGES)
+    for layer, pane, words in (
+        ("volume", "maps", "it returns [1, 4, 24, 24, 1], neither maps"),
+        ("rows", "maps", "it returns 3 tensors: which one is meant cannot be told"),
+        ("", "cam", "the network returns a single number, no scores"),
+    ):
+        assert words in explorer.why_not(layer, pane)
+    detector = explore(Detector().eval(), IMAGES)
+    assert "a list without scores [1, K]. It holds {\"[0]['boxes']\": [1, 4]" in detector.answer
+
+
+def test_grey_pictures_without_a_convolution() -> None:
+    model = nn.Sequential(nn.Flatten(), nn.Linear(24 * 24, 4)).eval()
+    explorer = explore(model, IMAGES[:, :1], pane="saliency")
+    assert by_code(explorer, images=IMAGES[:, :1]) == explorer.picture
+    with torch.no_grad():
+        model[1].weight.mul_(torch.nan)
+    explorer.refresh()
+    assert "not finite" in explorer.answer
+
+
 def test_no_class_scores() -> None:
     explorer = explore(nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(2)).eval(), IMAGES)
     for pane in ("cam", "saliency"):
@@ -223,6 +271,7 @@ def test_size_of_files_is_what_the_model_wants() -> None:
     [
         (IMAGES * 3 - 1, ValueError, "vh.denormalize(images)"),
         (IMAGES[:, :2], ValueError, "a picture is [3, H, W]"),
+        (torch.rand(1, 5, 24, 24), ValueError, "For a network of 5 channels"),
         (IMAGES.movedim(1, -1), ValueError, "channels come last"),
         ([], ValueError, "there are no pictures"),
         (7, TypeError, "a path or a folder; images is int"),
@@ -236,6 +285,23 @@ def test_wrong_pictures(
     with pytest.raises(error) as caught:
         explore(model, images)
     assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        (nn.Bilinear(24, 24, 4), "one that takes more, put into a module that adds it"),
+        (nn.Embedding(9, 2), "It expects integers from 0 to 8"),
+        (net(5), "put a layer before it that makes them of three"),
+    ],
+)
+def test_networks_that_take_no_pictures(model: nn.Module, words: str) -> None:
+    before, numbers = portrait(model), random_numbers()
+    with pytest.raises(ValueError, match=re.escape(words)):
+        explore(model, IMAGES)
+    assert (portrait(model), random_numbers()) == (before, numbers)
+    with pytest.raises(ValueError, match="run the model once"):
+        explore(nn.Sequential(nn.LazyConv2d(4, 3), model), IMAGES)
 
 
 @pytest.mark.parametrize(
@@ -363,11 +429,11 @@ def test_another_pick_or_a_cell_ends_long_work() -> None:
     async def go(other: Explorer) -> None:
         other.tabs.chosen = "saliency"
         other.saliency.value = "Occlusion"
-        other.tabs.chosen = "weights"
-        assert is_idle(other) and "weights" in other.shown
+        other.tabs.chosen = "layer"
+        assert is_idle(other) and other.shown == "layer of 3"
+        numbers = random_numbers()
         other.tabs.chosen = "saliency"
         assert not is_idle(other)
-        numbers = random_numbers()
         other._on_cell(SimpleNamespace(cell_id="another"))
         assert is_idle(other) and "a cell was run" in other.text
         assert random_numbers() == numbers

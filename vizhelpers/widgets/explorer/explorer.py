@@ -625,7 +625,9 @@ class Explorer(View):
                 self._loop.call_soon_threadsafe(self._on_news, work, png)
 
         work.on_news = news
-        self.image.stale = self.pane != "maps"
+        if self.pane != "maps":
+            self.image.stale = True
+            self._say("caption", f"Now comes {self._what()}.")
         self._progress(work, what or "working")
         for box in (self.halt, self.progress_text):
             box.layout.display = None

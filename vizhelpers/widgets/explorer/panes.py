@@ -155,13 +155,15 @@ def layout(asked: Asked) -> Layout | str:
         return _never_called(asked)
     shapes = calls[0].outputs
     if len(shapes) != 1:
-        return f"it returns {len(shapes)} tensors: choose one of the layers in it."
+        return _several(asked, len(shapes))
     shape = shapes[0]
     if len(shape) == 4 and shape[0] == 1:
         return _map_layout(asked, shape)
     if len(shape) == 3 and shape[0] == 1:
         return _token_layout(asked, shape)
-    count = "one number" if shape[1:] == (1,) else f"{shape[-1]} numbers" if shape else "a number"
+    if len(shape) > 2:
+        return f"it returns {list(shape)}, neither maps [1, C, h, w] nor tokens [1, places, C]."
+    count = f"{shape[-1]} numbers" if shape[1:] > (1,) else "one number"
     return f"it returns {count} for the whole picture, without places: there is no map to see."
 
 
@@ -204,6 +206,14 @@ def _patch_grid(asked: Asked) -> Pair | None:
         if isinstance(subject.layers.get(name), nn.Conv2d) and len(shape) == 4:
             return shape[2], shape[3]
     return None
+
+
+def _several(asked: Asked, count: int) -> str:
+    if not count:
+        return "it returns no tensor."
+    inside = any(True for _ in asked.module.children())
+    what = "choose one of the layers in it" if inside else "which one is meant cannot be told"
+    return f"it returns {count} tensors: {what}."
 
 
 def _never_called(asked: Asked) -> str:
@@ -532,7 +542,8 @@ def ascent_pane(asked: Asked, *, channel: int = 0, steps: int = STEPS) -> PaneCo
     ]
     reached = number_text(float(ascent.activations[0]))
     text = f"{ascent.steps} steps: the mean of channel {channel} is now {reached}."
-    return PaneContent(ascent_png(ascent), f"{text} {ascent.note}".strip(), "\n".join(code))
+    note = ascent.note[:1].upper() + ascent.note[1:]
+    return PaneContent(ascent_png(ascent), f"{text} {note}".strip(), "\n".join(code))
 
 
 def _channels_of(asked: Asked) -> tuple[Output | None, str]:
@@ -573,7 +584,7 @@ def _no_ascent(asked: Asked) -> str:
     if not asked.layer:
         return _no_scores(asked)
     if len(calls[0].outputs) != 1:
-        return f"it returns {len(calls[0].outputs)} tensors: choose one of the layers in it."
+        return _several(asked, len(calls[0].outputs))
     if not 2 <= len(calls[0].outputs[0]) <= 4:
         return f"it returns {list(calls[0].outputs[0])}, which has no channels."
     return ""
@@ -631,7 +642,7 @@ PANES = {
         {"channel": 0, "steps": STEPS},
         is_long=True,
     ),
-    "weights": Pane("Weights", weights_pane, _no_weights),
+    "weights": Pane("Weights", weights_pane, _no_weights, is_long=True),
 }
 
 

@@ -134,7 +134,11 @@ def _read(given: Any, size: int, name: str) -> Iterator[Picture]:
 def _checked(pixels: Tensor, name: str) -> Picture:
     """A tensor as a picture, or an error that says what to do about it."""
     if pixels.ndim != 3 or pixels.shape[0] not in (1, 3) or not pixels.numel():
-        hint = " Do the channels come last? .movedim(-1, 0)." if pixels.shape[-1:] == (3,) else ""
+        hint = ""
+        if pixels.shape[-1:] == (3,):
+            hint = " Do the channels come last? .movedim(-1, 0)."
+        elif pixels.ndim == 3 and pixels.numel():
+            hint = f" {other_channels(len(pixels))}"
         raise ValueError(
             f"a picture is [3, H, W], or [1, H, W] in grey; {name} is {list(pixels.shape)}.{hint}"
         )
@@ -152,7 +156,7 @@ def _checked(pixels: Tensor, name: str) -> Picture:
 
 
 def choose_preparation(
-    model: nn.Module, transform: Transform | None, names: tuple[str, str]
+    model: nn.Module, transform: Transform | None, names: tuple[str, str], channels: int
 ) -> Preparation:
     """Find out how a model wants its pictures: it is given, the model says so, or ImageNet's way.
 
@@ -160,6 +164,7 @@ def choose_preparation(
         model: Any module.
         transform: What was given.
         names: What model and transform are called where the explorer is made.
+        channels: Of the pictures, for networks that begin with no convolution.
     """
     model_name, transform_name = names
     if transform is not None:
@@ -167,7 +172,7 @@ def choose_preparation(
     of_info = getattr(getattr(model, "info", None), "transform", None)
     if of_info is not None:
         return Preparation(of_info, f"{model_name}.info.transform(image)")
-    if channels_of(model) == 1:
+    if channels_of(model, channels) == 1:
         return Preparation(
             lambda image: image.mean(0, keepdim=True),
             "image.mean(0, keepdim=True)",
@@ -192,11 +197,19 @@ def choose_preparation(
     )
 
 
-def channels_of(model: nn.Module) -> int:
-    """How many channels the first convolution takes; three where there is none."""
+def channels_of(model: nn.Module, otherwise: int) -> int:
+    """How many channels the first convolution takes; as many as said where there is none."""
     convs = (m for m in model.modules() if isinstance(m, nn.Conv2d))
     first = next(convs, None)
-    return 3 if first is None else first.in_channels
+    return otherwise if first is None else first.in_channels
+
+
+def other_channels(count: int) -> str:
+    """What to do about a network whose pictures nobody can look at."""
+    return (
+        f"For a network of {count} channels, put a layer before it that makes them of three: "
+        f"nn.Sequential(first, model), where first may be nn.Conv2d(3, {count}, 1)."
+    )
 
 
 def prepare(model: nn.Module, preparation: Preparation, picture: Picture) -> Prepared:

@@ -17,11 +17,10 @@ from vizhelpers._utils.checks import (
     is_float,
     named_tensors,
     select,
-    what_it_holds,
 )
 from vizhelpers.attribution.targets import checked_scores
 from vizhelpers.hooks import capture
-from vizhelpers.inspection._calls import Call, record_calls, where_it_stopped
+from vizhelpers.inspection._calls import Call, Calls, record_calls, where_it_stopped
 from vizhelpers.state import preserve_state
 from vizhelpers.widgets.explorer.pictures import (
     MOST,
@@ -29,6 +28,7 @@ from vizhelpers.widgets.explorer.pictures import (
     Preparation,
     Prepared,
     choose_preparation,
+    other_channels,
     prepare,
     read_pictures,
     side_of,
@@ -132,12 +132,17 @@ class Subject:
         names: Names | None = None,
     ) -> None:
         self.model = check_hookable(model)
+        if any(map(is_lazy, self.model.parameters())):
+            raise ValueError("some layers have no weights yet: run the model once on an image.")
         self.names = names or Names()
         self.size = size or side_of(self.model, images)
         found = read_pictures(images, self.size, self.names.images)
         self.pictures: list[Picture] = found[:MOST]
         self.preparation: Preparation = choose_preparation(
-            self.model, transform, (self.names.model, self.names.transform)
+            self.model,
+            transform,
+            (self.names.model, self.names.transform),
+            len(found[0].pixels),
         )
         self._prepared: dict[int, Prepared] = {}
         self._passes: dict[Shape, Pass] = {}
@@ -279,9 +284,11 @@ class Subject:
         ranking = self.ranking(index)
         if not ranking:
             return f"No class scores: {self.scores.refusal}"
+        scores = self.class_scores(index)
+        assert scores is not None
+        if not scores.isfinite().all():
+            return "its class scores are not finite: NaN or infinity is among them"
         if len(ranking) == 1:
-            scores = self.class_scores(index)
-            assert scores is not None
             return f"score {float(scores[0]):.3g}"
         return ", ".join(f"{self.class_name(k)} {percent(share)}" for k, share in ranking[:BEST])
 
@@ -310,7 +317,7 @@ class Subject:
             kind=kind,
             level=1 + len(name.split(".")) if name else 1,
             shape=_shape_text(done.calls.get(own, [])),
-            parameters=sum(p.numel() for p in module.parameters() if not is_lazy(p)),
+            parameters=sum(p.numel() for p in module.parameters()),
             mult_adds=sum(done.mult_adds[key] for key in inside),
             note=_note(name, own, done.calls.get(own, [])),
         )
@@ -324,14 +331,28 @@ def _recorded(model: nn.Module, batch: Tensor) -> Pass:
         except Exception as error:  # the model's own
             where = where_it_stopped(calls, error)
             raise ValueError(
-                f"the network cannot take a picture of {list(batch.shape)}. {where}\nIf it needs "
-                "another size, say size= and give paths, or resize your tensors."
+                f"the network cannot take a picture of {list(batch.shape)}. {where}\n"
+                f"{_what_to_try(calls, tuple(batch.shape))}"
             ) from error
         mult_adds = calls.mult_adds()
     by_name: dict[str, list[Call]] = {}
     for call in calls:
         by_name.setdefault(call.name, []).append(call)
     return Pass(by_name, mult_adds, answer)
+
+
+def _what_to_try(calls: Calls, shape: Shape) -> str:
+    """What may help where a network cannot take a picture."""
+    stopped = calls.running[-1] if calls.running else None
+    if stopped is not None and isinstance(stopped.module, nn.Conv2d) and stopped.inputs == [shape]:
+        channels = stopped.module.in_channels
+        if channels != shape[1]:
+            return other_channels(channels)
+    return (
+        "The explorer shows networks that take one batch of pictures and nothing else; one that "
+        "takes more, put into a module that adds it. If it needs pictures of another size, say "
+        "size= and give paths, or resize your tensors."
+    )
 
 
 def choose_scores(answer: Any, output: Output | None, name: str) -> Scores:
@@ -353,10 +374,12 @@ def choose_scores(answer: Any, output: Output | None, name: str) -> Scores:
         return Scores(output, f", output={name}")
     if is_float(answer) and answer.ndim == 2 and len(answer) == 1:
         return Scores()
-    parts = {path: t for path, t in named_tensors(answer) if is_float(t) and len(t) == 1}
-    for dimensions, words in ((2, ""), (4, ".mean((2, 3))")):
+    parts = {path: t for path, t in named_tensors(answer) if is_float(t) and t.shape[:1] == (1,)}
+    if isinstance(answer, list) and answer and isinstance(answer[0], dict):
+        parts = {}  # what a detector found: of one box, [1, 4] would look like scores
+    for dimensions, words in ((2, ""), (4, ".mean((2, 3))"), (1, "[:, None]")):
         path = next((path for path, t in parts.items() if t.ndim == dimensions), None)
-        if path is None:
+        if path is None or (dimensions == 1 and path):
             continue
         what = f"the network returns a {type(answer).__name__}, of which out{path} is taken"
         if dimensions == 4:
@@ -366,15 +389,24 @@ def choose_scores(answer: Any, output: Output | None, name: str) -> Scores:
                 else ("the network returns maps with a channel for each class")
             )
             what += "; the score of a class is the mean over all places"
+        if dimensions == 1:
+            what = "The network returns one number for each picture, which is taken as its score"
         what = f"{what[0].upper()}{what[1:]}. Say output= to take something else."
         return Scores(_taker(path, dimensions), f", output=lambda out: out{path}{words}", what)
-    holds = list(answer.shape) if isinstance(answer, Tensor) else what_it_holds(answer, "it is")
-    return Scores(refusal=f"the network returns {holds}, no scores [1, K]. Say output=.")
+    if isinstance(answer, Tensor):
+        what = f"{list(answer.shape) or 'a single number'}, no scores [1, K]. Say output=."
+    else:
+        holds = {path: list(tensor.shape) for path, tensor in named_tensors(answer)}
+        what = f"a {type(answer).__name__} without scores [1, K]. It holds {holds or 'no tensors'}."
+        what += " If scores can be made of it, say output=."
+    return Scores(refusal=f"the network returns {what}")
 
 
 def _taker(path: str, dimensions: int) -> Output:
     def take(answer: Any) -> Tensor:
         tensor = dict(named_tensors(answer))[path]
+        if dimensions == 1:
+            return tensor[:, None]
         return tensor.mean((2, 3)) if dimensions == 4 else tensor
 
     return take
