@@ -1,7 +1,7 @@
-"""Marked screenshots of TensorBoard's tabs, made from lesson 06's own runs in a real browser.
+"""Screenshots in a real browser: TensorBoard's tabs, from lesson 06's own runs, and the explorer.
 
 Run: ``python tests/support/screenshots.py`` makes all of them again, or those that are named, such
-as ``images``. It needs a Chromium.
+as ``images`` or ``explorer``. It needs a Chromium.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from nbformat import NotebookNode
 from nbval.kernel import CURRENT_ENV_KERNEL_NAME, NbvalKernelspecManager
 from PIL import Image, ImageDraw
 from playwright.sync_api import FrameLocator, Locator, Page, Route
-from support.lab import running_browser
+from support.lab import run, running_browser, running_lab
 
 from vizhelpers._utils.paths import NOTEBOOKS, written_beside
 from vizhelpers.course.refresh import CELL_SECONDS, lesson_environment
@@ -36,6 +36,7 @@ WIDE, HIGH, MARGIN = 940, 600, 220  # screen pixels of the page, and of the stri
 MARK, INK, PAPER = (20, 60, 160), (30, 30, 30), (255, 255, 255)
 COLOURS, MOST_BYTES = (128, 64, 32), 80_000
 SECONDS = 60
+EXPLORER, EXPLORER_LESSON = "explorer", "08_your_own_model.ipynb"
 
 
 class Mark(NamedTuple):
@@ -193,6 +194,26 @@ def _save(picture: Image.Image, path: Path) -> None:
         if path.stat().st_size <= MOST_BYTES:
             return
     raise RuntimeError(f"{path.name} has {path.stat().st_size} bytes, more than {MOST_BYTES}.")
+
+
+def photograph_explorer(folder: Path = PICTURES) -> Path:
+    """Run the cell of lesson 08 that opens the explorer, in JupyterLab, and write its picture."""
+    cells = nbformat.read(NOTEBOOKS / EXPLORER_LESSON, as_version=4).cells
+    code = "\n".join(cell.source for cell in cells if cell.id == "explore-code")
+    opened = nbformat.v4.new_code_cell(f"import vizhelpers as vh\n{code}")
+    path = folder / f"{EXPLORER}.jpg"
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        running_browser() as browser,
+        running_lab(Path(scratch)) as lab,
+    ):
+        page = browser.new_page(viewport={"width": 1700, "height": 1200})
+        page.set_default_timeout(SECONDS * 1000)
+        lab.open(page, [opened])
+        run(page, 0)
+        page.wait_for_timeout(2000)  # its pictures come one by one
+        page.locator(".vh-explorer").first.screenshot(path=path, type="jpeg", quality=85)
+    return path
 
 
 # -- what each picture shows ------------------------------------------------------------------
@@ -370,5 +391,9 @@ SHOTS: tuple[Shot, ...] = (
 
 
 if __name__ == "__main__":
-    for file in make_screenshots(sys.argv[1:]):
-        print(file)
+    named = set(sys.argv[1:])
+    if not named or EXPLORER in named:
+        print(photograph_explorer())
+    if named != {EXPLORER}:
+        for file in make_screenshots(sorted(named - {EXPLORER})):
+            print(file)
