@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -100,10 +101,12 @@ def train_mystery(
 
 def log_layers(writer: SummaryWriter, model: nn.Module, image: Tensor, epoch: int) -> None:
     """Log histograms of weights and gradients of every layer; kernels and maps of the first."""
+    # By default there are some 500 bins each, and a reader checks every byte in plain Python.
+    log = partial(writer.add_histogram, global_step=epoch, bins=200)
     for name, parameter in model.named_parameters():
         if name.endswith("weight"):
-            writer.add_histogram(f"weights/{name[:-7]}", parameter, epoch)
-            writer.add_histogram(f"gradients/{name[:-7]}", parameter.grad, epoch)
+            log(f"weights/{name[:-7]}", parameter)
+            log(f"gradients/{name[:-7]}", parameter.grad)
     kernels = model.get_parameter("conv1.weight").detach()
     maps = vh.capture(model, image, "act1").map
     writer.add_image("kernels", make_grid(kernels, normalize=True), epoch)
