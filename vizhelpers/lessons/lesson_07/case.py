@@ -120,7 +120,7 @@ class Case:
             >>> check("07.patient", case.finding("bgr", "inputs"))
         """
         for given, known, what in ((diagnosis, DIAGNOSES, "diagnosis"), (tool, TOOLS, "tool")):
-            if given not in known:
+            if not isinstance(given, str) or given not in known:
                 near = did_you_mean(str(given), known) or f"There are: {', '.join(known)}."
                 raise ValueError(f"there is no {what} called {given!r}. {near}")
         if where is not None:

@@ -64,7 +64,8 @@ class Comparison(NamedTuple):
     def __str__(self) -> str:
         said = texts("clinic")
         if math.isnan(self.ill) or math.isnan(self.healthy):
-            return fill(said["compared"]["nothing"], {})
+            kind = "nothing" if self.where is None else "nothing_there"
+            return fill(said["compared"][kind], {"where": f"`{self.where}`"})
         words = fill(said["numbers"][self.key], {"where": f"`{self.where}`"})
         numbers = {"ill": _number(self.ill), "healthy": _number(self.healthy)}
         kind = "apart" if self.apart else "same"
@@ -80,15 +81,18 @@ def judge(finding: Finding) -> Outcome:
     said = texts("clinic")[name]
     every = [compare(case, key, where) for key, number in NUMBERS.items() if number.tool == tool]
     telling = [each for each in every if each.shows(name)]
+    beside = _beside(case, name, every)
     apart = [each for each in every if each.apart]
     values = {"diagnosis": DIAGNOSES[diagnosis], "tool": tool, "letter": case.letter}
-    if diagnosis == name and telling:
+    if diagnosis == name and telling and not beside:
         return right(proof=_proof(case, name, telling[0]), why=fill(said["why"], {}), **values)
     missing = where is None and any(NUMBERS[each.key].by_layer for each in every)
     listed = [each for each in every if each.key in SHOWN_BY[diagnosis]]
     best = next(iter(apart or listed or every))
     if diagnosis != name:
         outcome = wrong("other", compared=str(best), **values)
+    elif beside:
+        outcome = wrong("same", compared=str(beside), **values)
     elif missing and not apart:
         outcome = wrong("place", **values)
     else:
@@ -107,6 +111,22 @@ def compare(case: Case, key: str, where: str | None) -> Comparison:
 @cache
 def _found(name: str, seed: int, key: str, *, ill: bool) -> Found:
     return NUMBERS[key].measure(pristine(name, seed, ill=ill))
+
+
+def _beside(case: Case, name: str, every: list[Comparison]) -> Comparison | None:
+    """What is found at the learner's layer, if the illness shows at others and not at this one."""
+    layers = [each for each in every if NUMBERS[each.key].by_layer and each.key in SHOWN_BY[name]]
+    if not layers or layers[0].where is None or any(each.shows(name) for each in layers):
+        return None
+    others = (
+        compare(case, each.key, layer) for each in layers for layer in _layers(case, each.key)
+    )
+    return layers[0] if any(other.shows(name) for other in others) else None
+
+
+def _layers(case: Case, key: str) -> list[str]:
+    found = _found(illness(case.letter, case.seed), case.seed, key, ill=True)
+    return list(found) if isinstance(found, dict) else []
 
 
 def _proof(case: Case, name: str, given: Comparison) -> str:

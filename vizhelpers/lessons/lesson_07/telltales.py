@@ -11,6 +11,8 @@ from torch import nn
 from vizhelpers.lessons.lesson_07 import measurements as measure
 from vizhelpers.lessons.lesson_07.case import Case
 
+NEARLY_ALL = 0.9  # of its own pictures: then a loss that stays high has another reason
+
 Found = float | dict[str, float]
 Measured = Callable[[Case], float]
 ByLayer = Callable[[Case], dict[str, float]]
@@ -93,6 +95,12 @@ def _mean_spread(case: Case) -> float:
     return sum(found) / len(found)
 
 
+def _floor(case: Case) -> float:
+    if case.history is None or measure.curve_end("accuracy, training")(case) < NEARLY_ALL:
+        return math.nan
+    return min(case.history["loss"][1])
+
+
 def _missing(case: Case) -> int:
     return sum(math.isinf(share) for share in measure.moved(case).values())
 
@@ -149,7 +157,8 @@ NUMBERS = {
     ),
     "first_loss": Number("curves", measure.curve_end("loss", 0), 20, ratio=True),
     "last_loss": Number("curves", measure.curve_end("loss"), 0.3),
-    "learned": Number("curves", measure.curve_end("accuracy, training")),
+    "learned": Number("curves", measure.curve_end("accuracy, training"), 0.1),
+    "floor": Number("curves", _floor, 0.3),
     "exchanged": Number("mistakes", measure.exchanged, 0.4),
     "background": Number("mistakes", measure.follows_background),
     "right": Number("mistakes", _right, 0.1),
@@ -184,5 +193,5 @@ SHOWN_BY = {
     "dead relus": {"dead": MORE, "silent": MORE, "map_silent": MORE},
     "vanishing gradients": {"shrinks": LESS},
     "exploding gradients": {"largest": MORE, "size": MORE, "first_loss": MORE, "all_weights": MORE},
-    "softmax twice": {"softmaxes": MORE, "score": LESS},
+    "softmax twice": {"softmaxes": MORE, "score": LESS, "floor": MORE},
 }
