@@ -115,7 +115,7 @@ def draw_confusion(ax: Axes, counts: Tensor, names: Sequence[str], *, truth: str
         names: The classes' names.
         truth: What the rows are.
     """
-    ax.imshow(counts, cmap="Blues", vmin=0)
+    ax.imshow(counts.numpy(), cmap="Blues", vmin=0)
     for row, column in counts.nonzero().tolist():
         count = int(counts[row, column])
         colour = "white" if count > 0.6 * float(counts.max()) else "black"
