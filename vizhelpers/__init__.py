@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from vizhelpers.images import denormalize, load_image, normalize
     from vizhelpers.inspection.summary import summarize
     from vizhelpers.layers import get_layer, list_layers
-    from vizhelpers.plotting import describe, overlay, show_mosaic
+    from vizhelpers.plotting import overlay, show_mosaic
     from vizhelpers.scenes import CLASSES, draw_scene, load_scenes
     from vizhelpers.state import preserve_state
     from vizhelpers.tensorboard.server import start_tensorboard

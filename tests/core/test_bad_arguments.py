@@ -74,7 +74,7 @@ FUNCTIONS: dict[Callable[..., Any], dict[str, Any]] = {
         "title": "t",
         "xlabel": "x",
     },
-    vh.describe: {"values": MAPS, "name": "n"},
+    vh.plotting.describe: {"values": MAPS, "name": "n"},
     vh.summarize: {
         "model": MODEL,
         "input_size": (1, 3, 16, 16),

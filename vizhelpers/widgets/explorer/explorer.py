@@ -117,8 +117,10 @@ class Explorer(View):
         panes: The titles of the panes, by name.
 
     Example:
-        >>> explorer = vh.explore(model, "photo.jpg")
-        >>> explorer.pick(layer="layer4", pane="cam", method="GradCAM", target=281)
+        >>> explorer = vh.explore(model, scenes.images[:4])  # or a file, or a folder of them
+        >>> explorer.pick(layer="layer4", pane="cam", method="LayerCAM", target=6)
+        >>> explorer.code.splitlines()[-1][:11]
+        'vh.overlay('
     """
 
     panes: ClassVar = {key: pane.title for key, pane in PANES.items()}
