@@ -87,6 +87,7 @@ def answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     given = {"00.swap": "right", "00.share": "tried", "00.p1": "b wrong", "00.p2": "a"}
     record.write_text(json.dumps(given), encoding="utf-8")
     monkeypatch.setenv("VIZHELPERS_PROGRESS", str(record))
+    monkeypatch.setattr(progress_file, "_session", {})  # what other tests have answered
     return record
 
 

@@ -15,7 +15,7 @@ import vizhelpers as vh
 from vizhelpers.exercises import catalogue, check
 from vizhelpers.figures import to_png
 from vizhelpers.images import IMAGENET_MEAN, IMAGENET_STD
-from vizhelpers.lessons.lesson_07 import checks, names, tools
+from vizhelpers.lessons.lesson_07 import judging, names, tools
 from vizhelpers.lessons.lesson_07.case import Case
 from vizhelpers.lessons.lesson_07.cases import (
     GROUPS,
@@ -164,7 +164,7 @@ def test_the_tell_tale_number_is_in_the_patient_and_not_in_others(name, seed):
     shown = {each: next(iter(numbers)) for each, numbers in SHOWN_BY.items()}
     skipped = {"same", "company"} if name in TRAINED else COSTLY
     shown = {d: key for d, key in shown.items() if d == name or key not in skipped}
-    fires = {d for d, key in shown.items() if checks.compare(case, key, None).shows(d)}
+    fires = {d for d, key in shown.items() if judging.compare(case, key, None).shows(d)}
     assert fires == {name}
 
 
@@ -180,7 +180,7 @@ def test_diagnosis_and_evidence_are_judged_each_for_itself(name):
     tool = best_tool(case)
 
     def said(*finding: str) -> str:
-        outcome = checks.judge(case.finding(*finding))
+        outcome = judging.judge(case.finding(*finding))
         return "right" if outcome.is_right else outcome.key
 
     assert said(name, tool) == "right"
