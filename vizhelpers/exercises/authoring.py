@@ -164,9 +164,16 @@ class Prediction(Asked):
         return letter, values
 
 
-def exercise(exercise_id: str) -> Callable[[Callable[[Any], Outcome]], Exercise]:
-    """Make a checker function into an exercise. The lesson's module then holds it."""
-    return lambda checker: Exercise(exercise_id, checker)
+def exercise(
+    exercise_id: str, *, shared: str = ""
+) -> Callable[[Callable[[Any], Outcome]], Exercise]:
+    """Make a checker function into an exercise. The lesson's module then holds it.
+
+    Args:
+        exercise_id: Its lesson and its name: ``"01.mend"``.
+        shared: The part of the texts, where several exercises share one; by default the name.
+    """
+    return lambda checker: Exercise(exercise_id, checker, shared)
 
 
 def prediction(

@@ -2,42 +2,43 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from vizhelpers.exercises.authoring import Exercise, Outcome, exercise, expect, wrong
 from vizhelpers.lessons.lesson_07.predictions import *  # noqa: F403  (the registry looks here)
 
-# The rest, which needs PyTorch, is imported where an answer is judged: a hint need not wait for it.
+if TYPE_CHECKING:
+    from vizhelpers.lessons.lesson_07.case import Case
+
+
+def _judged(answer: object, is_asked_for: Callable[[Case], bool]) -> Outcome:
+    # These need PyTorch, and a hint need not wait for it.
+    from vizhelpers.lessons.lesson_07.case import Finding
+    from vizhelpers.lessons.lesson_07.judging import judge
+
+    finding = expect(answer, "finding", Finding)
+    if not is_asked_for(finding.case):
+        return wrong("other_patient", letter=finding.case.letter)
+    return judge(finding)
 
 
 def patient(letter: str) -> Exercise:
     """Make the exercise of one patient of the lesson."""
 
+    @exercise(f"07.{letter}", shared="patient")
     def diagnosed(answer: object) -> Outcome:
-        from vizhelpers.lessons.lesson_07.case import Finding
-        from vizhelpers.lessons.lesson_07.judging import judge
+        return _judged(answer, lambda case: case.letter == letter.upper())
 
-        finding = expect(answer, "finding", Finding)
-        if finding.case.letter != letter.upper():
-            return wrong("other_patient", letter=finding.case.letter)
-        return judge(finding)
-
-    return replace(exercise(f"07.{letter}")(diagnosed), shared="patient")
+    return diagnosed
 
 
 b, c, d, e, f, g, h, i = (patient(letter) for letter in "bcdefghi")
 
 
-def _waiting(answer: object) -> Outcome:
+@exercise("07.waiting", shared="patient")
+def waiting(answer: object) -> Outcome:
     """Diagnose a patient whom the lesson does not: a later letter, or one of another seed."""
-    from vizhelpers.lessons.lesson_07.case import Finding
     from vizhelpers.lessons.lesson_07.cases import GROUPS
-    from vizhelpers.lessons.lesson_07.judging import judge
 
-    finding = expect(answer, "finding", Finding)
-    if not finding.case.seed and finding.case.letter in "".join(GROUPS):
-        return wrong("other_patient", letter=finding.case.letter)
-    return judge(finding)
-
-
-waiting = replace(exercise("07.waiting")(_waiting), shared="patient")
+    return _judged(answer, lambda case: case.seed > 0 or case.letter not in "".join(GROUPS))
