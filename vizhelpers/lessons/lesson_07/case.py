@@ -11,9 +11,8 @@ import torch
 from torch import Tensor, nn
 
 import vizhelpers as vh
-from vizhelpers._utils.messages import did_you_mean
 from vizhelpers.exercises.cards import Card
-from vizhelpers.lessons.lesson_07.names import DIAGNOSES, TOOLS
+from vizhelpers.lessons.lesson_07.names import DIAGNOSES, TOOLS, check_name
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 History = Mapping[str, tuple[list[int], list[float]]]  # a curve's name → its steps and values
@@ -119,10 +118,8 @@ class Case:
         Example:
             >>> check("07.patient", case.finding("bgr", "inputs"))
         """
-        for given, known, what in ((diagnosis, DIAGNOSES, "diagnosis"), (tool, TOOLS, "tool")):
-            if not isinstance(given, str) or given not in known:
-                near = did_you_mean(str(given), known) or f"There are: {', '.join(known)}."
-                raise ValueError(f"there is no {what} called {given!r}. {near}")
+        check_name("there is no diagnosis called", diagnosis, DIAGNOSES)
+        check_name("there is no tool called", tool, TOOLS)
         if where is not None:
             vh.get_layer(self.model, where)
         return Finding(self, diagnosis, tool, where)

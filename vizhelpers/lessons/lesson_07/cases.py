@@ -18,6 +18,7 @@ from vizhelpers._utils.paths import WEIGHTS
 from vizhelpers.exercises.catalogue import fill, texts
 from vizhelpers.lessons.lesson_07 import shipped, trained
 from vizhelpers.lessons.lesson_07.case import Case
+from vizhelpers.lessons.lesson_07.measurements import agreement, curve_end
 
 SHIPPED: dict[str, Callable[..., Case]] = {
     "not normalised": shipped.not_normalised,
@@ -155,18 +156,17 @@ def _complaint(letter: str, seed: int) -> str:
 
 def _measured(name: str, case: Case) -> dict[str, Any]:
     """What an owner knows of the own network: numbers for the complaint."""
-    right = (case.answers() == case.labels).double().mean().item()
     known: dict[str, Any] = {
-        "right": percent(right),
+        "right": _percent(agreement(case.answers(), case.labels)),
         "count": len(case.labels),
         "guessing": f"{math.log(len(case.classes)):.2f}",
         "classes": ", ".join(case.classes[:-1]) + " and " + case.classes[-1],
     }
     if case.history is not None:
-        losses = case.history["loss"][1]
-        known |= {"first_loss": loss_text(losses[0]), "last_loss": loss_text(sum(losses[-5:]) / 5)}
+        known["first_loss"] = _loss_text(curve_end("loss", 0)(case))
+        known["last_loss"] = _loss_text(curve_end("loss")(case))
         for part in ("training", "validation"):
-            known[part] = percent(case.history[f"accuracy, {part}"][1][-1])
+            known[part] = _percent(curve_end(f"accuracy, {part}")(case))
     else:
         known["known"] = f"{100 * _on_the_card(name, case):.1f} %"
     return known
@@ -180,11 +180,11 @@ def _on_the_card(name: str, case: Case) -> float:
     return float(card["networks"][f"{info.name}-{twin}"]["results"][kind]["accuracy"])
 
 
-def loss_text(loss: float) -> str:
+def _loss_text(loss: float) -> str:
     """A loss with two decimals, as long as they say something."""
     return f"{loss:,.0f}" if loss > 100 else f"{loss:.2f}"
 
 
-def percent(share: float) -> str:
+def _percent(share: float) -> str:
     """0.9 as 90 %."""
     return f"{100 * share:.0f} %"

@@ -179,7 +179,7 @@ def follows_background(case: Case) -> float:
     """Measure how often the answer is the class whose own background it is; NaN for places."""
     if case.history is not None:
         return math.nan
-    return (case.answers() == case._truth.backgrounds).double().mean().item()
+    return agreement(case.answers(), case._truth.backgrounds)
 
 
 def heat_on_object(case: Case) -> float:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
+from vizhelpers._utils.messages import did_you_mean
+
 DIAGNOSES = {
     "bgr": "the pictures come in as blue, green, red; the network learned red, green, blue",
     "not normalised": "the pictures go in from 0 to 1; the network learned normalised ones",
@@ -36,3 +40,16 @@ TOOLS = {  # in the order in which one would look
     "cam": "which places speak for the answer (Grad-CAM)",
     "saliency": "to which pixels the likely classes are sensitive",
 }
+
+
+def check_name(problem: str, given: object, known: Collection[str]) -> None:
+    """Raise a ValueError if a name is not known; its message names the nearest that are.
+
+    Args:
+        problem: What the message begins with, in front of the name.
+        given: The name.
+        known: All that there are.
+    """
+    if not isinstance(given, str) or given not in known:
+        near = did_you_mean(str(given), known) or f"There are: {', '.join(known)}."
+        raise ValueError(f"{problem} {given!r}. {near}")

@@ -11,26 +11,13 @@ from matplotlib.axes import Axes
 from torch import Tensor
 
 import vizhelpers as vh
-from vizhelpers._utils.messages import did_you_mean
 from vizhelpers.charts import draw_confusion
 from vizhelpers.figures import COLOURS, FAINT, MARKERS, MUTED, NORMAL, SMALL, Picture, number_text
+from vizhelpers.lessons.lesson_07.case import History
 
 ByLayer = Mapping[str, float]
-History = Mapping[str, tuple[list[int], list[float]]]
 CHANNELS = {"red": "#C1272D", "green": "#3A7D2C", "blue": "#0072B2"}
 STYLES = ("-", "--", ":")
-
-
-def place_of(name: str, classes: Sequence[str]) -> int:
-    """Find a class by its name.
-
-    Raises:
-        ValueError: There is none; the nearest are named.
-    """
-    if name not in classes:
-        hint = did_you_mean(str(name), classes) or f"There are: {', '.join(classes)}."
-        raise ValueError(f"this patient knows no class {name!r}. {hint}")
-    return list(classes).index(name)
 
 
 def draw_inputs(photos: Tensor, seen: Tensor, names: Sequence[str], inputs: Tensor) -> Picture:

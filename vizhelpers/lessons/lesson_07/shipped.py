@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import vizhelpers as vh
+from vizhelpers.images import IMAGENET_MEAN, IMAGENET_STD
 from vizhelpers.lessons.lesson_07.case import Case, Truth
 from vizhelpers.scenes import SceneBatch
 
@@ -38,7 +39,7 @@ def not_normalised(dice: random.Random, *, ill: bool) -> Case:
 def normalised_twice(dice: random.Random, *, ill: bool) -> Case:
     """Make a network whose pictures are normalised by the data set, and once more by the loop."""
     case = _healthy(dice, ("vgg11", "resnet18"))
-    mean, std = (torch.tensor(each).view(3, 1, 1) for each in _statistics())
+    mean, std = (torch.tensor(each).view(3, 1, 1) for each in (IMAGENET_MEAN, IMAGENET_STD))
     return replace(case, inputs=(case.inputs - mean) / std) if ill else case
 
 
@@ -137,12 +138,6 @@ def _hide(model: Any) -> None:
 def _architecture(case: Case) -> str:
     info: Any = case.model.info
     return str(info.name)
-
-
-def _statistics() -> tuple[tuple[float, ...], tuple[float, ...]]:
-    from vizhelpers.images import IMAGENET_MEAN, IMAGENET_STD
-
-    return IMAGENET_MEAN, IMAGENET_STD
 
 
 def _other_name(key: str, layer: str) -> str:

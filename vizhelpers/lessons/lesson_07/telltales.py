@@ -14,8 +14,6 @@ from vizhelpers.lessons.lesson_07.case import Case
 NEARLY_ALL = 0.9  # of its own pictures: then a loss that stays high has another reason
 
 Found = float | dict[str, float]
-Measured = Callable[[Case], float]
-ByLayer = Callable[[Case], dict[str, float]]
 
 
 @dataclass(frozen=True)
@@ -24,23 +22,17 @@ class Number:
 
     Attributes:
         tool: The name of the tool.
-        of: Measures it.
+        measure: Measures it: one number, or one for each layer.
         apart: By how much two networks must differ in it, before the eye sees that.
         ratio: Whether `apart` is a factor, for numbers of very different sizes.
-        by_layer: Measures it for each layer; then a layer is to be named.
+        by_layer: Whether there is one for each layer; then a layer is to be named.
     """
 
     tool: str
-    of: Measured | None = None
+    measure: Callable[[Case], Found]
     apart: float = 0.2
     ratio: bool = False
-    by_layer: ByLayer | None = None
-
-    def measure(self, case: Case) -> Found:
-        """Measure it: one number, or one for each layer."""
-        if self.by_layer is not None:
-            return self.by_layer(case)
-        return math.nan if self.of is None else self.of(case)
+    by_layer: bool = False
 
     def differs(self, one: float, other: float) -> bool:
         """Whether two values are clearly apart."""
@@ -118,43 +110,21 @@ NUMBERS = {
     "spread": Number("inputs", _input_spread, 0.4),
     "side": Number("inputs", lambda c: float(c.inputs.shape[-1]), 8),
     "colours": Number("inputs", measure.colour_order, 1),
-    "photo_labels": Number(
-        "inputs",
-        lambda c: measure.agreement(c.labels, c._truth.photos),
-    ),
+    "photo_labels": Number("inputs", lambda c: measure.agreement(c.labels, c._truth.photos)),
     "kept": Number("inputs", lambda c: measure.agreement(c._truth.photos, c._truth.inputs)),
-    "weights": Number(
-        "weights",
-        apart=1.4,
-        ratio=True,
-        by_layer=measure.spread,
-    ),
+    "weights": Number("weights", measure.spread, 1.4, ratio=True, by_layer=True),
     "all_weights": Number("weights", _mean_spread, 2, ratio=True),
-    "map_silent": Number("feature_maps", apart=0.4, by_layer=measure.silent_shares),
-    "silent": Number("activations", apart=0.4, by_layer=measure.silent_shares),
+    "map_silent": Number("feature_maps", measure.silent_shares, 0.4, by_layer=True),
+    "silent": Number("activations", measure.silent_shares, 0.4, by_layer=True),
     "size": Number("activations", _largest_output, 30, ratio=True),
     "dead": Number("activations", measure.dead_layers, 0.5),
     "score": Number("activations", _largest_score, 2, ratio=True),
-    "gradient": Number(
-        "gradients",
-        apart=20,
-        ratio=True,
-        by_layer=_gradients,
-    ),
+    "gradient": Number("gradients", _gradients, 20, ratio=True, by_layer=True),
     "cut_off": Number("gradients", measure.cut_off, 0.5),
-    "shrinks": Number(
-        "gradients",
-        _first_against_last,
-        8,
-        ratio=True,
-    ),
+    "shrinks": Number("gradients", _first_against_last, 8, ratio=True),
     "largest": Number("gradients", _largest_gradient, 3),
     "heat": Number("cam", measure.heat_on_object, 0.12),
-    "same": Number(
-        "saliency",
-        measure.same_for_all_classes,
-        0.85,
-    ),
+    "same": Number("saliency", measure.same_for_all_classes, 0.85),
     "first_loss": Number("curves", measure.curve_end("loss", 0), 20, ratio=True),
     "last_loss": Number("curves", measure.curve_end("loss"), 0.3),
     "learned": Number("curves", measure.curve_end("accuracy, training"), 0.1),
@@ -162,12 +132,7 @@ NUMBERS = {
     "exchanged": Number("mistakes", measure.exchanged, 0.4),
     "background": Number("mistakes", measure.follows_background),
     "right": Number("mistakes", _right, 0.1),
-    "moved": Number(
-        "moved",
-        apart=10,
-        ratio=True,
-        by_layer=measure.moved,
-    ),
+    "moved": Number("moved", measure.moved, 10, ratio=True, by_layer=True),
     "missing": Number("moved", _missing, 0.5),
     "company": Number("again", measure.moved_by_company, 0.1),
 }

@@ -15,12 +15,11 @@ from torch import Tensor
 
 import vizhelpers as vh
 from vizhelpers._utils.clear_errors import clear_errors
-from vizhelpers._utils.messages import did_you_mean
 from vizhelpers.figures import TINY, Picture
 from vizhelpers.lessons.lesson_07 import measurements as measure
 from vizhelpers.lessons.lesson_07 import panels
 from vizhelpers.lessons.lesson_07.case import Case
-from vizhelpers.lessons.lesson_07.names import TOOLS
+from vizhelpers.lessons.lesson_07.names import TOOLS, check_name
 from vizhelpers.plotting import overlay
 
 if TYPE_CHECKING:
@@ -98,7 +97,10 @@ def cam(case: Case, target: str | None = None) -> Axes | Picture:
         case: The patient.
         target: The name of a class; by default each picture's answer.
     """
-    wanted = None if target is None else panels.place_of(target, case.classes)
+    wanted = None
+    if target is not None:
+        check_name("this patient knows no class", target, case.classes)
+        wanted = case.classes.index(target)
     try:
         heat = measure.class_heat(case, wanted, ROW)
     except ValueError:
@@ -149,7 +151,7 @@ def mistakes(case: Case) -> Picture:
     names = [
         f"{case.classes[case.labels[n]]}: says {case.classes[answers[n]]}" for n in wrong.tolist()
     ]
-    share = (answers == case.labels).double().mean().item()
+    share = measure.agreement(answers, case.labels)
     return panels.draw_mistakes(
         measure.confusion(case), case.classes, case.photos[wrong], names, share
     )
@@ -188,9 +190,7 @@ def show(case: Case, tool: str) -> Axes | Picture:
     Raises:
         ValueError: There is no such tool; the nearest are named.
     """
-    if tool not in TOOLS:
-        hint = did_you_mean(str(tool), TOOLS) or f"There are: {', '.join(TOOLS)}."
-        raise ValueError(f"there is no tool {tool!r}. {hint}")
+    check_name("there is no tool", tool, TOOLS)
     if tool == "summary":
         words = repr(summary(case))
         return panels.say(words, size=TINY, lines=words.count("\n") + 1)
