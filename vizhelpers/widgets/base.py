@@ -54,6 +54,7 @@ class View:
     def __init__(self, image: PictureBox | None = None) -> None:
         self.shown = self.text = ""
         self.last_error: Exception | None = None
+        self._quiet = False
         self.image = PictureBox() if image is None else image
         self.status = ipywidgets.HTML().add_class("vh-status")
         self._cell = _running_cell()
@@ -111,6 +112,15 @@ class View:
                 home.call_soon_threadsafe(turn)
 
         return call
+
+    @contextmanager
+    def _quietly(self) -> Iterator[None]:
+        """Set boxes from Python, each of which looks at ``_quiet`` before it answers."""
+        self._quiet = True
+        try:
+            yield
+        finally:
+            self._quiet = False
 
     @contextmanager
     def _attempt(self, failed: str) -> Iterator[None]:

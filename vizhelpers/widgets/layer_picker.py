@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from html import escape
 from typing import Any
@@ -70,7 +69,6 @@ class LayerPicker(View):
             given = type(draw).__name__
             raise TypeError(f"draw must be a function of a {self._one}'s name, not {given}.")
         self._drawn = lru_cache(keep)(lambda *a, **more: _png_and_caption(draw(*a, **more)))
-        self._quiet = False
         super().__init__()
 
         self.search = ipywidgets.Text(description="Search", placeholder="part of a name or kind")
@@ -142,14 +140,6 @@ class LayerPicker(View):
     def _on_choice(self) -> None:
         if not self._quiet:
             self._show(self.select.value or self.layer)
-
-    @contextmanager
-    def _quietly(self) -> Iterator[None]:
-        self._quiet = True
-        try:
-            yield
-        finally:
-            self._quiet = False
 
     def _known(self, layer: str) -> str:
         if layer not in self.layers:
