@@ -96,11 +96,7 @@ def test_every_pane_shows_what_the_explorer_shows(explorer, saved):
     wanted = {
         ("*", "saliency", "0"),
         ("*", "saliency", "1"),
-        *(
-            (layer, pane, "*")
-            for layer in LAYERS
-            for pane in ("layer", "kernels", "ascent", "weights")
-        ),
+        *((layer, pane, "*") for layer in LAYERS for pane in OF_LAYER),
         *((layer, pane, str(k)) for layer in LAYERS for pane in ("maps", "cam") for k in (0, 1)),
     }
     assert page.articles.keys() == wanted

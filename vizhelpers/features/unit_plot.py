@@ -139,6 +139,11 @@ def _stack(maps: ArrayLike | Tensor) -> Floats:
     return array
 
 
+def strongest_map(maps: Floats) -> int:
+    """The channel with the largest finite value."""
+    return int(np.where(np.isfinite(maps), maps, -np.inf).max(axis=(1, 2)).argmax())
+
+
 def _spot(maps: Floats, channel: int, position: Pair | None) -> Pair | None:
     """The position, or that of the largest value; None in a map where nothing stands out."""
     count, rows, columns = maps.shape

@@ -18,6 +18,7 @@ from vizhelpers.features.unit_plot import (
     _stack,
     draw_maps,
     show_unit,
+    strongest_map,
     unit_grid,
 )
 from vizhelpers.figures import to_png
@@ -126,7 +127,7 @@ class LinkedView(View):
             made = self._maps_of(layer)
             maps, field = made if isinstance(made, tuple) else (made, None)
             maps = _stack(maps)
-            channel = int(np.where(np.isfinite(maps), maps, -np.inf).max(axis=(1, 2)).argmax())
+            channel = strongest_map(maps)
             show_unit(self._photo, maps, channel, field=field)  # refuses what does not fit
             drawn, grid = draw_maps(maps, layer, self._max_tiles)
             self.layer, self._maps, self._field = layer, maps, field

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import io
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from html import escape
@@ -13,11 +12,11 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import ipywidgets
-import numpy as np
 from IPython import get_ipython
 from PIL import Image, ImageOps
 from torch import Tensor, nn
 
+from vizhelpers._utils.arrays import pixel_array
 from vizhelpers._utils.checks import Output, check_model, whole
 from vizhelpers._utils.messages import did_you_mean
 from vizhelpers.attribution.methods import CLASS_MAPS, SALIENCY
@@ -28,9 +27,9 @@ from vizhelpers.layers import get_layer
 from vizhelpers.widgets.base import View, boxed, running_loop
 from vizhelpers.widgets.explorer import panes
 from vizhelpers.widgets.explorer.long_work import Beside, Stopped, Work
-from vizhelpers.widgets.explorer.panes import PANES, Asked, Pane, PaneContent
+from vizhelpers.widgets.explorer.panes import PANES, Asked, PaneContent
 from vizhelpers.widgets.explorer.parts import CodeLine, LayerTree, Tabs
-from vizhelpers.widgets.explorer.pictures import Picture, read_pictures
+from vizhelpers.widgets.explorer.pictures import Picture
 from vizhelpers.widgets.explorer.subject import Names, Row, Subject
 from vizhelpers.widgets.paint_answers import percent
 from vizhelpers.widgets.unit_view import LinkedView
@@ -69,8 +68,7 @@ class MapsView(LinkedView):
 
     def set_field(self, field: ReceptiveField | str) -> None:
         """Show what the units see, now that it is known; a text says why it cannot be known."""
-        if isinstance(field, ReceptiveField) and field.map_shape == self._maps.shape[1:]:
-            self._field = field
+        self._field = panes.fitting(field, self._maps.shape)
         self._show(self.channel, self.position)
 
     def _say(self, kind: str, text: str, title: str = "") -> None:
@@ -161,7 +159,6 @@ class Explorer(View):
         self._choices[self.pane] = panes.check_choices(self.pane, choices)
         self.refusal = self.code = ""
         self._maps: MapsView | None = None
-        self._quiet = False
         self._beside: Beside | None = None
         super().__init__()
         loop = running_loop()
@@ -203,21 +200,6 @@ class Explorer(View):
         self._forget_choices(layer)
         self._choices[pane].update(choices)
         self._go(layer, pane, index, wait=True)
-
-    def add(self, picture: Any, name: str = "") -> None:
-        """Add a picture, and show it.
-
-        Args:
-            picture: As for `images`.
-            name: What to call it.
-
-        Raises:
-            ValueError: It is no picture, or the model cannot take it.
-        """
-        for found in read_pictures(picture, self.subject.size, name or "picture"):
-            code = found.code if found.code.startswith("vh.load_image(") else ""
-            self._add(found.name, found.pixels, code)
-        self._go(self.layer, self.pane, len(self.subject.pictures) - 1, wait=True)
 
     def stop(self) -> None:
         """End what takes long; what was reached is shown."""
@@ -361,43 +343,28 @@ class Explorer(View):
         )
         self.progress = ipywidgets.IntProgress(tooltip="How far it is")
         self.progress_text = ipywidgets.HTML()
-        self._of_pane: dict[str, list[ipywidgets.Widget]] = {
-            "kernels": [self.kernel],
-            "cam": [self.target, self.cam],
-            "saliency": [self.target, self.saliency],
-            "ascent": [self.channel, self.longer],
+        self._boxes: dict[str, dict[str, ipywidgets.Widget]] = {  # by pane and choice
+            "kernels": {"channel": self.kernel},
+            "cam": {"target": self.target, "method": self.cam},
+            "saliency": {"target": self.target, "method": self.saliency},
+            "ascent": {"channel": self.channel},
         }
+        names = {box: name for boxes in self._boxes.values() for name, box in boxes.items()}
+        for box, name in names.items():
+            self._listen(partial(self._on_choice, name, box), box, to="value")
         running = self.halt, self.progress, self.progress_text
-        every = self.target, self.cam, self.saliency, self.kernel, self.channel, self.longer
-        self.controls = boxed("vh-row", *every, *running)
-        for box, name in (
-            *((self.target, "target"), (self.cam, "method"), (self.saliency, "method")),
-            *((self.kernel, "channel"), (self.channel, "channel")),
-        ):
-            self._listen(self._choice_callback(box, name), box, to="value")
+        self.controls = boxed("vh-row", *names, self.longer, *running)
         self.longer.on_click(self._at_home(self._on_longer))
         self.halt.on_click(self._at_home(self.stop))
 
-    def _choice_callback(self, box: ipywidgets.Widget, name: str) -> Callable[[], None]:
-        def call() -> None:
-            choices = self._choices[self.pane]
-            value = None if box.value == NONE else box.value
-            if not self._quiet and value != choices.get(name, value):
-                choices[name] = value
-                if name == "channel" and self.pane == "ascent":
-                    self._choices["ascent"]["steps"] = panes.STEPS
-                self._show()
-
-        return call
-
-    @contextmanager
-    def _quietly(self) -> Iterator[None]:
-        """Set boxes without being called back."""
-        self._quiet = True
-        try:
-            yield
-        finally:
-            self._quiet = False
+    def _on_choice(self, name: str, box: ipywidgets.Widget) -> None:
+        choices = self._choices[self.pane]
+        value = None if box.value == NONE else box.value
+        if not self._quiet and value != choices.get(name, value):
+            choices[name] = value
+            if self.pane == "ascent":  # of another channel
+                choices["steps"] = panes.STEPS
+            self._show()
 
     # Each looks whether what it is told is shown already, so that no change causes another.
 
@@ -429,8 +396,11 @@ class Explorer(View):
         """Add a file that was uploaded; of a bad one a message is shown, and nothing changes."""
         with self._attempt(f"{file['name']} could not be added."):
             opened = _decode(io.BytesIO(file["content"]), Path(file["name"]))
-            self._add(file["name"], load_image(opened, size=self.subject.size), "")
-            self._go(self.layer, self.pane, len(self.subject.pictures) - 1)
+            number = len(self.names)
+            code = f"{_name_of(self, 'explorer')}.images[{number}]"
+            pixels = load_image(opened, size=self.subject.size)
+            self.subject.add(Picture(file["name"], pixels, code))
+            self._go(self.layer, self.pane, number)
 
     def _on_cell(self, info: Any) -> None:
         # What works beside the cells ends first: it has the random numbers to put back.
@@ -478,8 +448,7 @@ class Explorer(View):
     def _show(self, *, wait: bool = False) -> None:
         """Show what is chosen; what takes long is made beside the cells."""
         self._halt()
-        asked = Asked(self.subject, self.layer, self.index)
-        pane, choices = PANES[self.pane], self.choices
+        asked, pane, choices = self._asked, PANES[self.pane], self.choices
         self.refusal = pane.why_not(asked)
         self._show_frame(asked)
         if self.refusal:
@@ -487,24 +456,21 @@ class Explorer(View):
         elif self.pane == "maps":
             self._show_maps(asked, wait=wait)
         elif wait or not pane.is_long or self._beside is None or self._beside.model is None:
-            self._attempt_content(lambda: self._content(asked))
+            with self._attempt(f"{self._what()} could not be drawn."):
+                make = partial(pane.make, asked, **choices)
+                self._put_content(self.subject.once(self._key(), make))
         elif (kept := self.subject.kept.get(self._key())) is not None:
             self._put_content(kept)
         else:
-            make = partial(_made, pane, asked, choices)
-            self._begin(asked, make)
+            self._begin(partial(pane.make, **choices))
+
+    @property
+    def _asked(self) -> Asked:
+        return Asked(self.subject, self.layer, self.index)
 
     def _key(self) -> tuple[Any, ...]:
         choices = tuple(sorted(self.choices.items(), key=str))
         return "content", self.pane, self.layer, self.index, choices
-
-    def _content(self, asked: Asked) -> PaneContent:
-        make, choices = PANES[self.pane].make, self.choices
-        return self.subject.once(self._key(), lambda: make(asked, **choices))
-
-    def _attempt_content(self, make: Callable[[], PaneContent]) -> None:
-        with self._attempt(f"{self._what()} could not be drawn."):
-            self._put_content(make())
 
     def _put_content(self, content: PaneContent) -> None:
         self.code = self.code_line.code = content.code
@@ -535,8 +501,9 @@ class Explorer(View):
         self.tree.refused = self.subject.once(
             ("refused", self.pane, asked.shape), lambda: self._refused(asked)
         )
-        of_pane = [] if self.refusal else self._of_pane.get(self.pane, [])
         self.longer.description = "Run longer"
+        of_pane = [] if self.refusal else [*self._boxes.get(self.pane, {}).values()]
+        of_pane += [self.longer] * (self.pane == "ascent" and not self.refusal)
         for box in self.controls.children:
             box.layout.display = None if box in of_pane else "none"
         with self._quietly():
@@ -558,8 +525,7 @@ class Explorer(View):
             count = min(len(panes.weight_of(asked.module)), MANY)
             together = [("all at once", NONE)] if panes.all_at_once(asked.module) else []
             self.kernel.options = together + [(str(k), k) for k in range(count)]
-        names = {"kernels": ["channel"], "ascent": ["channel"]}.get(self.pane, ["target", "method"])
-        for box, name in zip(self._of_pane.get(self.pane, []), names, strict=False):
+        for name, box in self._boxes.get(self.pane, {}).items():
             value = NONE if self.choices[name] is None else self.choices[name]
             known = getattr(box, "_options_values", (value,))  # of a list
             box.value = value if value in known else known[0]
@@ -584,8 +550,7 @@ class Explorer(View):
             with self._attempt(f"{self._what()} could not be drawn."):
                 self._maps.choose(choices["channel"], choices["position"])
         if self.last_error is None and self._field(asked) is None:
-            work = partial(_measured, asked)
-            self._begin(asked, work, "measuring what its units see")
+            self._begin(panes.measure_field, "measuring what its units see")
 
     def _field(self, asked: Asked) -> ReceptiveField | str | None:
         """What the units see; a text that says why that is not known; None if not yet measured."""
@@ -594,13 +559,12 @@ class Explorer(View):
 
     def _maps_and_field(self, layer: str) -> Any:
         asked = Asked(self.subject, layer, self.index)
-        field, maps = self._field(asked), panes.maps_of(asked)
-        fits = isinstance(field, ReceptiveField) and field.map_shape == tuple(maps.shape[1:])
-        return maps, field if fits else None
+        maps = panes.maps_of(asked)
+        return maps, panes.fitting(self._field(asked), maps.shape)
 
     def _heard(self, maps: MapsView, kind: str, text: str, title: str) -> None:
         """The maps have something to say: it is said here, with the code for the unit."""
-        asked = Asked(self.subject, self.layer, self.index)
+        asked = self._asked
         self.last_error = maps.last_error
         if self.last_error is None:
             self.shown = maps.shown
@@ -614,10 +578,11 @@ class Explorer(View):
 
     # -- long work ----------------------------------------------------------------------------
 
-    def _begin(self, asked: Asked, make: Callable[[Work], Any], what: str = "") -> None:
+    def _begin(self, make: Callable[[Asked], Any], what: str = "working") -> None:
         """Have something made beside the cells; show how far it is, and the result."""
         assert self._beside is not None
         work, last = Work(self._beside.model), [0.0]
+        asked = replace(self._asked, work=work)
 
         def news(preview: Callable[[], bytes] | None) -> None:  # beside the cells
             now = time.monotonic()
@@ -630,10 +595,10 @@ class Explorer(View):
         if self.pane != "maps":
             self.image.stale = True
             self._say("caption", f"Now comes {self._what()}.")
-        self._progress(work, what or "working")
+        self._progress(work, what)
         for box in (self.halt, self.progress_text):
             box.layout.display = None
-        self._beside.start(work, lambda: make(work), partial(self._on_end, work))
+        self._beside.start(work, lambda: make(asked), partial(self._on_end, work))
 
     def _on_news(self, work: Work, png: bytes) -> None:
         if not vars(self) or self._beside is None or self._beside.work is not work:
@@ -694,7 +659,7 @@ class Explorer(View):
         asked = [Asked(self.subject, name, 0) for name in self.subject.layers]
         shows = [each for each in asked if not PANES["maps"].why_not(each)]
         convs = [each.layer for each in shows if isinstance(each.module, nn.Conv2d)]
-        return next(iter([*convs, *(each.layer for each in shows), *self.subject.layers]))
+        return [*convs, *(each.layer for each in shows), *self.subject.layers][0]
 
     def _known_layer(self, layer: str) -> str:
         if isinstance(layer, nn.Module) or layer not in self.subject.layers:
@@ -714,22 +679,8 @@ class Explorer(View):
             raise ValueError(f"there are pictures 0 to {count - 1}, not {image}.")
         return whole("image", image) % count
 
-    def _add(self, name: str, pixels: Tensor, code: str) -> None:
-        """Add a picture, if the model can take it."""
-        number = len(self.subject.pictures)
-        made_by = code or f"{_name_of(self, 'explorer')}.images[{number}]"
-        self.subject.add(Picture(name, pixels, made_by))
-
 
 explore = Explorer
-
-
-def _made(pane: Pane, asked: Asked, choices: dict[str, Any], work: Work) -> PaneContent:
-    return pane.make(replace(asked, work=work), **choices)
-
-
-def _measured(asked: Asked, work: Work) -> ReceptiveField | str:
-    return panes.measure_field(replace(asked, work=work))
 
 
 def _called(layer: str) -> str:
@@ -746,6 +697,5 @@ def _name_of(value: object, usual: str) -> str:
 
 
 def _thumbnail(picture: Picture) -> bytes:
-    pixels = (255 * picture.pixels.expand(3, -1, -1)).round().byte().permute(1, 2, 0).numpy()
-    size = THUMBNAIL, THUMBNAIL
-    return to_png(ImageOps.fit(Image.fromarray(np.ascontiguousarray(pixels)), size))
+    whole_picture = Image.fromarray(pixel_array(picture.pixels.expand(3, -1, -1)))
+    return to_png(ImageOps.fit(whole_picture, (THUMBNAIL, THUMBNAIL)))

@@ -10,18 +10,20 @@ import warnings
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from inspect import signature
+from math import ceil, prod
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from vizhelpers._utils.checks import Output, whole
+from vizhelpers._utils.checks import Output, is_float, whole
 from vizhelpers._utils.layouts import channels_last, fits
 from vizhelpers._utils.messages import did_you_mean
 from vizhelpers.attribution.methods import CLASS_MAPS, SALIENCY, check_method
 from vizhelpers.features.activation_maximization import ActivationAscent, maximize_activation
 from vizhelpers.features.receptive_fields import Pair, ReceptiveField, receptive_field
-from vizhelpers.features.unit_plot import _sentence, _spot, draw_maps, show_unit
+from vizhelpers.features.unit_plot import _sentence, _spot, draw_maps, show_unit, strongest_map
 from vizhelpers.figures import number_text, to_png
 from vizhelpers.inspection.layer_costs import formula, layer_budget, show_budget
 from vizhelpers.inspection.weight_plots import show_kernels, show_weight_stats
@@ -356,15 +358,20 @@ def field_key(asked: Asked) -> tuple[Any, ...]:
     return "field", asked.layer, asked.shape
 
 
+def fitting(field: ReceptiveField | str | None, maps_shape: Shape) -> ReceptiveField | None:
+    """A receptive field, if there is one and it is of maps [C, h, w]."""
+    if isinstance(field, ReceptiveField) and field.map_shape == tuple(maps_shape[1:]):
+        return field
+    return None
+
+
 def maps_pane(
     asked: Asked, *, channel: int | None = None, position: Pair | None = None
 ) -> PaneContent:
     """A layer's feature maps, and what one unit of them sees of the picture."""
     maps, image = maps_of(asked), asked.subject.prepared(asked.index).image
-    channel = strongest(maps) if channel is None else whole("channel", channel)
-    field = measure_field(asked)
-    same = isinstance(field, ReceptiveField) and field.map_shape == tuple(maps.shape[1:])
-    known = field if isinstance(field, ReceptiveField) and same else None
+    channel = strongest_map(maps.numpy()) if channel is None else whole("channel", channel)
+    known = fitting(measure_field(asked), maps.shape)
     spot = _spot(maps.numpy(), channel, position)
     drawn = show_unit(image, maps, channel, position=spot, field=known, title=asked.layer)
     mosaic, _ = draw_maps(maps.numpy(), asked.layer, 100)
@@ -374,11 +381,6 @@ def maps_pane(
         maps_code(asked, channel, spot, has_field=known is not None),
         beside=(to_png(mosaic),),
     )
-
-
-def strongest(maps: Tensor) -> int:
-    """The channel with the largest value."""
-    return int(maps.nan_to_num(-torch.inf, posinf=-torch.inf).amax((1, 2)).argmax())
 
 
 def map_note(asked: Asked) -> str:
@@ -476,12 +478,7 @@ def saliency_pane(
 
 def _target(asked: Asked, target: int | None) -> int:
     """The class that was asked for; by default the predicted one."""
-    ranking = asked.subject.ranking(asked.index)
-    if target is None:
-        return ranking[0][0]
-    if not 0 <= whole("target", target) < len(ranking):
-        raise ValueError(f"there are classes 0 to {len(ranking) - 1}, not {target}.")
-    return target
+    return asked.subject.ranking(asked.index)[0][0] if target is None else target
 
 
 def _about(asked: Asked, target: int, method: str) -> str:
@@ -494,10 +491,18 @@ def _channels(asked: Asked) -> int:
 
 
 def _saliency_passes(asked: Asked, method: str) -> int:
-    """About how many pictures go through the model."""
-    height, width = asked.shape[2:]
-    patches = (1 + max(0, -(-(height - 16) // 8))) * (1 + max(0, -(-(width - 16) // 8)))
-    return {"SmoothGrad": 27, "IntegratedGradients": 34, "Occlusion": patches + 3}.get(method, 0)
+    """About how many pictures go through the model, each class score being looked up first."""
+    from vizhelpers.attribution.saliency import saliency_maps
+
+    usual = {name: option.default for name, option in signature(saliency_maps).parameters.items()}
+    window, stride = usual["window"], usual["stride"]
+    patches = prod(1 + max(0, ceil((side - window) / stride)) for side in asked.shape[2:])
+    passes = {
+        "SmoothGrad": usual["samples"],
+        "IntegratedGradients": usual["steps"],
+        "Occlusion": patches + 1,
+    }
+    return 2 + passes[method] if method in passes else 0
 
 
 def _no_scores(asked: Asked) -> str:
@@ -509,8 +514,8 @@ def _no_class_map(asked: Asked) -> str:
         return why
     if not asked.layer:
         return "the model's own output is what the map would explain: choose a layer in it."
-    if len(asked.subject.calls(asked.layer, asked.index)) > 1:
-        count = len(asked.subject.calls(asked.layer, asked.index))
+    count = len(asked.subject.calls(asked.layer, asked.index))
+    if count > 1:
         return f"it is called {count} times, and whose map is wanted cannot be told."
     return _no_maps(asked)
 
@@ -595,10 +600,9 @@ def _no_ascent(asked: Asked) -> str:
 
 def weights_pane(asked: Asked) -> PaneContent:
     """How the weights of a layer are distributed."""
-    names = _weight_names(asked.module)
+    names, title = _weight_names(asked.module), asked.layer or "all weights"
     which = "" if names is None else f", names={listed(names)}"
-    drawn = show_weight_stats(asked.module, names=names, title=asked.layer or "all weights")
-    title = asked.layer or "all weights"
+    drawn = show_weight_stats(asked.module, names=names, title=title)
     code = f"vh.inspection.show_weight_stats({asked.get_layer}{which}, title={quoted(title)})"
     count = sum(p.numel() for p in asked.module.parameters())
     return PaneContent(to_png(drawn), f"{count:,} learned numbers.", code)
@@ -606,16 +610,17 @@ def weights_pane(asked: Asked) -> PaneContent:
 
 def _weight_names(module: nn.Module) -> list[str] | None:
     """All tensors of a layer that holds none others; else those of convolutions and the like."""
-    floats = [
-        name for name, t in module.state_dict().items() if t.is_floating_point() and t.numel()
-    ]
-    big = [name for name in floats if module.state_dict()[name].ndim > 1]
-    return floats if len(floats) <= 8 or not big else None
+    floats = _float_tensors(module)
+    is_big = any(t.ndim > 1 for t in floats.values())
+    return list(floats) if len(floats) <= 8 or not is_big else None
+
+
+def _float_tensors(module: nn.Module) -> dict[str, Tensor]:
+    return {key: t for key, t in module.state_dict().items() if is_float(t) and t.numel()}
 
 
 def _no_weights(asked: Asked) -> str:
-    tensors = asked.module.state_dict().values()
-    if any(isinstance(t, Tensor) and t.is_floating_point() and t.numel() for t in tensors):
+    if _float_tensors(asked.module):
         return ""
     found = _inside(asked, lambda m: any(True for _ in m.parameters(recurse=False)))
     return f"{type(asked.module).__name__} layers have no weights.{found}"

@@ -27,6 +27,7 @@ from vizhelpers.widgets.explorer.pictures import (
     Picture,
     Preparation,
     Prepared,
+    Transform,
     choose_preparation,
     other_channels,
     prepare,
@@ -45,11 +46,10 @@ T = TypeVar("T")
 class Names:
     """What the things are called where the explorer was made; its lines of code say so."""
 
-    model: str = "model"
-    images: str = "images"
-    transform: str = "transform"
-    output: str = "output"
-    explorer: str = "explorer"
+    model: str
+    images: str
+    transform: str
+    output: str
 
 
 @dataclass(frozen=True)
@@ -125,16 +125,16 @@ class Subject:
         model: nn.Module,
         images: Any,
         *,
-        transform: Callable[[Tensor], Tensor] | None = None,
-        classes: Sequence[str] | None = None,
-        output: Output | None = None,
-        size: int | None = None,
-        names: Names | None = None,
+        transform: Transform | None,
+        classes: Sequence[str] | None,
+        output: Output | None,
+        size: int | None,
+        names: Names,
     ) -> None:
         self.model = check_hookable(model)
         if any(map(is_lazy, self.model.parameters())):
             raise ValueError("some layers have no weights yet: run the model once on an image.")
-        self.names = names or Names()
+        self.names = names
         self.size = size or side_of(self.model, images)
         found = read_pictures(images, self.size, self.names.images)
         self.pictures: list[Picture] = found[:MOST]
