@@ -8,8 +8,8 @@ import torch
 from playwright.sync_api import Page
 from torch import nn
 
+from vizhelpers.figures import compressed
 from vizhelpers.widgets.explorer import explore
-from vizhelpers.widgets.explorer.html_page import smaller
 
 VISIBLE = "articles => articles.filter(a => a.checkVisibility()).map(a => a.dataset)"
 
@@ -59,8 +59,8 @@ def test_tree_tabs_and_pictures_choose_one_pane(report):
     content = explorer.pane_content("0.0", "maps", 1)
     images = page.locator("article:visible img")
     for k, png in enumerate([*content.beside, content.png]):
-        kind, data = smaller(png)
-        source = f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
+        mime, data = compressed(png)
+        source = f"data:{mime};base64,{base64.b64encode(data).decode()}"
         assert images.nth(k).get_attribute("src") == source
         assert images.nth(k).evaluate("image => image.naturalWidth") > 100
     page.get_by_role("tab", name="Saliency").click()

@@ -47,7 +47,7 @@ def lesson(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_second_run_changes_no_byte(lesson: Path) -> None:
     before = lesson.read_bytes()
-    assert "image/png" in before.decode()
+    assert "image/" in before.decode()
     assert refresh([lesson]) == []
     assert lesson.read_bytes() == before
 

@@ -4,7 +4,6 @@ Decides in which environment a lesson runs, the same everywhere, and what its fi
 """
 
 import base64
-import io
 import os
 import re
 import subprocess
@@ -20,14 +19,13 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellControlSignal, DeadKernelError
 from nbformat import NotebookNode
 from nbval.kernel import CURRENT_ENV_KERNEL_NAME, NbvalKernelspecManager
-from PIL import Image
 from tqdm import tqdm
 
 from vizhelpers._utils.paths import NOTEBOOKS, ROOT, written_beside
+from vizhelpers.figures import compressed
 
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 CELL_SECONDS = 300
-QUALITY, WORTH_IT = 75, 0.8  # of a JPEG, and the share of a PNG's bytes that it may have
 # What a file says about who ran it would change with every reader's Python.
 METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
@@ -161,21 +159,8 @@ def stored_form(notebook: NotebookNode) -> str:
 
 
 def compress_picture(output: NotebookNode) -> None:
-    """Exchange the PNG of an output for a JPEG where that is clearly smaller: photos, not charts.
-
-    The JPEG keeps all colours at full resolution, so that text in it stays sharp.
-    """
+    """Exchange the PNG of an output for a JPEG where that is clearly smaller."""
     data = output.get("data", {})
-    if "image/png" not in data:
-        return
-    png = base64.b64decode(data["image/png"])
-    picture = Image.open(io.BytesIO(png))
-    seen_through = picture.mode == "RGBA" and picture.getchannel("A").getextrema() != (255, 255)
-    if picture.mode not in ("RGB", "RGBA") or seen_through:
-        return
-    jpeg = io.BytesIO()
-    # Not optimised: for that, Pillow reserves a byte a pixel, which noise exceeds.
-    picture.convert("RGB").save(jpeg, "jpeg", quality=QUALITY, subsampling=0)
-    if jpeg.tell() < WORTH_IT * len(png):
-        del data["image/png"]
-        data["image/jpeg"] = base64.b64encode(jpeg.getvalue()).decode()
+    if "image/png" in data:
+        mime, content = compressed(base64.b64decode(data.pop("image/png")))
+        data[mime] = base64.b64encode(content).decode()

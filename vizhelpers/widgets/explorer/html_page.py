@@ -15,6 +15,7 @@ from PIL import Image
 
 from vizhelpers._utils.paths import written_beside
 from vizhelpers._utils.progress_bar import with_progress
+from vizhelpers.figures import compressed
 from vizhelpers.widgets.explorer.panes import PaneContent, check_pane
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ LAYERS, PICTURES = 5, 4  # as many are saved if nobody says which
 # What a pane depends on; the others depend on both.
 WITHOUT_LAYER, WITHOUT_PICTURE = ("saliency",), ("layer", "kernels", "ascent", "weights")
 EVERY = "*"
-QUALITY = 88  # of JPEG: letters beside a photo stay clear
 THUMBNAIL = 104
 _HERE = Path(__file__).parent
 _SCRIPTS = "tree", "tabs", "code_line"
@@ -252,20 +252,11 @@ def _article(explorer: Explorer, piece: Piece) -> str:
 
 def _image(png: bytes, words: str) -> str:
     width, height = Image.open(io.BytesIO(png)).size
-    kind, content = smaller(png)
+    mime, content = compressed(png)
     return (
-        f'<span class="vh-frame"><img src="data:image/{kind};base64,{_base64(content)}" '
+        f'<span class="vh-frame"><img src="data:{mime};base64,{_base64(content)}" '
         f'width="{width}" height="{height}" alt="{escape(words)}"></span>'
     )
-
-
-def smaller(png: bytes) -> tuple[str, bytes]:
-    """A picture as JPEG where that saves half of it, as with photos; else the PNG as it is."""
-    with Image.open(io.BytesIO(png)) as image:
-        jpeg = io.BytesIO()
-        image.convert("RGB").save(jpeg, "JPEG", quality=QUALITY, subsampling=0, optimize=True)
-    few = jpeg.tell() < len(png) / 2
-    return ("jpeg", jpeg.getvalue()) if few else ("png", png)
 
 
 def _thumbnail(explorer: Explorer, index: int) -> bytes:
