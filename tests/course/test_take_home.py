@@ -8,7 +8,6 @@ from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
 
 import pytest
-from nbformat import NotebookNode
 from packaging.requirements import Requirement
 
 from .test_notebooks import LESSONS, code_cells, tags
@@ -26,9 +25,8 @@ EVERYWHERE = {"torch", "torchvision", "matplotlib", "numpy", "PIL"}
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="needs symbolic links")
 
 
-def take_home(path: Path) -> NotebookNode:
-    (cell,) = (cell for cell in code_cells(path) if "take-home" in tags(cell))
-    return cell
+def take_home(path: Path) -> str:
+    return "\n".join(cell.source for cell in code_cells(path) if "take-home" in tags(cell))
 
 
 def with_what_they_need(names: list[str]) -> dict[str, Distribution]:
@@ -65,7 +63,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("path", LESSONS, ids=lambda p: p.stem)
 def test_it_needs_the_lessons_own_library_only(path: Path) -> None:
     imported = set()
-    for node in ast.walk(ast.parse(take_home(path).source)):
+    for node in ast.walk(ast.parse(take_home(path))):
         if isinstance(node, ast.Import):
             imported |= {alias.name.partition(".")[0] for alias in node.names}
         if isinstance(node, ast.ImportFrom):
@@ -77,7 +75,7 @@ def test_it_needs_the_lessons_own_library_only(path: Path) -> None:
 def test_all_of_them_run_without_the_course(site: Path, tmp_path: Path) -> None:
     """One process for all, so that PyTorch is loaded once; each in names of its own."""
     script = tmp_path / "take_home.py"
-    cells = {path.name: take_home(path).source for path in LESSONS}
+    cells = {path.name: take_home(path) for path in LESSONS}
     script.write_text(
         f"import sys; sys.path.append({str(site)!r})\n"
         "import matplotlib; matplotlib.use('agg')\n"
