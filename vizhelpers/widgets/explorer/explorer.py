@@ -18,7 +18,6 @@ from torch import Tensor, nn
 
 from vizhelpers._utils.arrays import pixel_array
 from vizhelpers._utils.checks import Output, check_model, whole
-from vizhelpers._utils.messages import did_you_mean
 from vizhelpers.attribution.methods import CLASS_MAPS, SALIENCY
 from vizhelpers.features.receptive_fields import ReceptiveField
 from vizhelpers.figures import to_png
@@ -306,7 +305,7 @@ class Explorer(View):
 
     def _build(self) -> None:
         """Make all parts of the page, once."""
-        self.tree = LayerTree(rows=[vars(row) for row in self.rows], chosen=self.layer)
+        self.tree = LayerTree(chosen=self.layer)
         tabs = [{"key": key, "title": pane.title} for key, pane in PANES.items()]
         self.tabs = Tabs(items=tabs, chosen=self.pane, label="What to see of the layer")
         self.thumbnails = Tabs(label="Picture")
@@ -669,12 +668,6 @@ class Explorer(View):
 
     def _known_image(self, image: int) -> int:
         count = len(self.subject.pictures)
-        if isinstance(image, str) and image in self.names:
-            return self.names.index(image)
-        if isinstance(image, str):
-            raise ValueError(
-                f"there is no picture {image!r}. {did_you_mean(image, self.names)}".rstrip()
-            )
         if not -count <= whole("image", image) < count:
             raise ValueError(f"there are pictures 0 to {count - 1}, not {image}.")
         return whole("image", image) % count

@@ -308,8 +308,8 @@ class Subject:
 
     def _row(self, name: str, module: nn.Module, index: int) -> Row:
         done, own = self.forward(index), self.own_name(name)
-        inside = [key for key in done.mult_adds if key == own or key.startswith(f"{own}.")]
-        inside = list(done.mult_adds) if not own else inside
+        within = f"{own}." if own else ""
+        inside = [key for key in done.mult_adds if key == own or key.startswith(within)]
         kind = type(module).__name__
         return Row(
             name,
@@ -363,53 +363,58 @@ def choose_scores(answer: Any, output: Output | None, name: str) -> Scores:
         ValueError: It makes no scores [1, K].
     """
     if output is not None:
-        scores = checked_scores(output(answer), 1)
-        if scores.ndim != 2:
-            mean = " The mean over all places makes them of maps: .mean((2, 3))." * (
-                scores.ndim == 4
-            )
-            raise ValueError(
-                f"output= must make scores [N, K]; it made {list(scores.shape)}.{mean}"
-            )
+        _check_given(checked_scores(output(answer), 1))
         return Scores(output, f", output={name}")
     if is_float(answer) and answer.ndim == 2 and len(answer) == 1:
         return Scores()
     parts = {path: t for path, t in named_tensors(answer) if is_float(t) and t.shape[:1] == (1,)}
     if isinstance(answer, list) and answer and isinstance(answer[0], dict):
         parts = {}  # what a detector found: of one box, [1, 4] would look like scores
-    for dimensions, words in ((2, ""), (4, ".mean((2, 3))"), (1, "[:, None]")):
+    for dimensions in _SCORES_OF:
         path = next((path for path, t in parts.items() if t.ndim == dimensions), None)
-        if path is None or (dimensions == 1 and path):
-            continue
-        what = f"the network returns a {type(answer).__name__}, of which out{path} is taken"
-        if dimensions == 4:
-            what = (
-                f"{what}: maps with a channel for each class"
-                if path
-                else ("the network returns maps with a channel for each class")
-            )
-            what += "; the score of a class is the mean over all places"
-        if dimensions == 1:
-            what = "The network returns one number for each picture, which is taken as its score"
-        what = f"{what[0].upper()}{what[1:]}. Say output= to take something else."
-        return Scores(_taker(path, dimensions), f", output=lambda out: out{path}{words}", what)
+        if path is not None and (dimensions > 1 or not path):
+            return _taken(path, dimensions, type(answer).__name__)
+    return Scores(refusal=f"the network returns {_without_scores(answer)}")
+
+
+def _check_given(scores: Tensor) -> None:
+    if scores.ndim != 2:
+        mean = " The mean over all places makes them of maps: .mean((2, 3))." * (scores.ndim == 4)
+        raise ValueError(f"output= must make scores [N, K]; it made {list(scores.shape)}.{mean}")
+
+
+_MEAN = "the score of a class is the mean over all places"
+# How scores [1, K] are made of so many dimensions, and the same as Python; the best first.
+_SCORES_OF: dict[int, tuple[Output, str]] = {
+    2: (lambda scores: scores, ""),
+    4: (lambda maps: maps.mean((2, 3)), ".mean((2, 3))"),
+    1: (lambda numbers: numbers[:, None], "[:, None]"),
+}
+
+
+def _taken(path: str, dimensions: int, kind: str) -> Scores:
+    """Scores out of a part of what the model returns, and what is to be known about that."""
+    make, code = _SCORES_OF[dimensions]
+    what = [f"a {kind}, of which out{path} is taken"] if path else []
+    if dimensions == 4:
+        what.append(f"maps with a channel for each class; {_MEAN}")
+    if dimensions == 1:
+        what.append("one number for each picture, which is taken as its score")
+    return Scores(
+        lambda answer: make(dict(named_tensors(answer))[path]),
+        f", output=lambda out: out{path}{code}",
+        f"The network returns {': '.join(what)}. Say output= to take something else.",
+    )
+
+
+def _without_scores(answer: Any) -> str:
     if isinstance(answer, Tensor):
-        what = f"{list(answer.shape) or 'a single number'}, no scores [1, K]. Say output=."
-    else:
-        holds = {path: list(tensor.shape) for path, tensor in named_tensors(answer)}
-        what = f"a {type(answer).__name__} without scores [1, K]. It holds {holds or 'no tensors'}."
-        what += " If scores can be made of it, say output=."
-    return Scores(refusal=f"the network returns {what}")
-
-
-def _taker(path: str, dimensions: int) -> Output:
-    def take(answer: Any) -> Tensor:
-        tensor = dict(named_tensors(answer))[path]
-        if dimensions == 1:
-            return tensor[:, None]
-        return tensor.mean((2, 3)) if dimensions == 4 else tensor
-
-    return take
+        return f"{list(answer.shape) or 'a single number'}, no scores [1, K]. Say output=."
+    holds = {path: list(tensor.shape) for path, tensor in named_tensors(answer)} or "no tensors"
+    return (
+        f"a {type(answer).__name__} without scores [1, K]. It holds {holds}. "
+        "If scores can be made of it, say output=."
+    )
 
 
 def _class_names(
