@@ -62,8 +62,9 @@ def test_a_page_is_saved(folder, monkeypatch, capsys):
             r"no file nam\.txt of class names",
         ),
         (["net.py:Net(2)", "photo.jpg", "--weights", "photo.jpg"], "damaged, cut short"),
-        (["net.py:Net(2)", "photo.jpg", "--layers", "7"], "no layer '7'|'7'"),
+        (["net.py:Net(2)", "photo.jpg", "--layers", "7"], "no layer '7'"),
         (["net.py:Net(2)", "photo.jpg", "--port", "70000"], "--port must be 0 to 65535"),
+        (["net.py:Net(2)", "photo.jpg", "--mean", "0.5"], "3 channels .* are for 1"),
     ],
 )
 def test_what_is_wrong_is_said_in_the_terminal_before_a_page_opens(
@@ -73,6 +74,12 @@ def test_what_is_wrong_is_said_in_the_terminal_before_a_page_opens(
     with pytest.raises(SystemExit, match="vizhelpers explore: ") as stopped:
         run(monkeypatch, *arguments)
     assert re.search(words, str(stopped.value)), stopped.value
+
+
+def test_a_mean_that_is_no_numbers_is_said(capsys):
+    with pytest.raises(SystemExit):
+        cli.parser().parse_args(["explore", "x", "--mean", "0.5 0.5"])
+    assert "--mean: '0.5 0.5' is not numbers such as 0.5,0.5,0.5" in capsys.readouterr().err
 
 
 def test_a_taken_port_is_said():
@@ -98,7 +105,10 @@ def test_the_notebook_runs_the_code_that_it_shows():
     assert "<" not in cells[1].source
 
 
-def test_installed_alone_nothing_is_installed(monkeypatch, tmp_path, folder):
-    monkeypatch.setattr(bootstrap, "REQUIREMENTS", tmp_path / "none.txt")
+def test_installed_alone_nothing_is_installed(monkeypatch, folder):
+    monkeypatch.setattr(bootstrap, "REQUIREMENTS", folder / "none.txt")
+    monkeypatch.setattr(bootstrap, "environment_is_ready", lambda: False)
+    monkeypatch.delenv(bootstrap.INSIDE, raising=False)
+    monkeypatch.setattr(bootstrap, "run_in_course", lambda _: pytest.fail("would install"))
     with pytest.raises(SystemExit, match="names no model"):
         run(monkeypatch, "x")

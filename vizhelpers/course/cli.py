@@ -59,7 +59,8 @@ def parser() -> argparse.ArgumentParser:
 
     wheels = commands.add_parser("wheels", help="one folder to copy, for a room without a network")
     wheels.add_argument("folder", type=Path)
-    systems, pythons = ("windows", "macos", "linux"), ("3.11", "3.12", "3.13")
+    low, high = (minor for _, minor in bootstrap.SUPPORTED)
+    systems, pythons = ("windows", "macos", "linux"), [f"3.{n}" for n in range(low, high + 1)]
     wheels.add_argument("--for", nargs="+", dest="systems", choices=systems, default=systems)
     wheels.add_argument("--python", nargs="+", choices=pythons, default=pythons)
 
@@ -131,7 +132,11 @@ def _add_explore(command: argparse.ArgumentParser) -> None:
 
 def _numbers(text: str) -> tuple[float, ...]:
     """Numbers between commas, as argparse wants them read."""
-    return tuple(float(number) for number in text.split(","))
+    try:
+        return tuple(float(number) for number in text.split(","))
+    except ValueError:
+        example = "0.5,0.5,0.5"
+        raise argparse.ArgumentTypeError(f"{text!r} is not numbers such as {example}") from None
 
 
 def run(arguments: argparse.Namespace, extra: list[str]) -> int:

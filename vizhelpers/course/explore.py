@@ -46,6 +46,7 @@ def explore(arguments: Namespace) -> None:
     try:
         names: dict[str, Any] = {}
         # The app runs the same code; what is wrong with it is said here, before a page opens.
+        # Here nobody sees the first pane, so it is the one that costs least.
         exec(code_for(arguments, pane=None if arguments.save else "layer"), names)
         weights = describe_weights(names["model"], arguments.weights)
         about = " ".join([weights, *names["explorer"].notes])
@@ -82,7 +83,8 @@ def code_for(arguments: Namespace, *, pane: str | None = None) -> str:
         raise ValueError("name a picture or a folder of pictures after the model.")
     options = []
     if arguments.mean or arguments.std:
-        mean, std = arguments.mean or (0.0, 0.0, 0.0), arguments.std or (1.0, 1.0, 1.0)
+        channels = len(arguments.mean or arguments.std)
+        mean, std = arguments.mean or (0.0,) * channels, arguments.std or (1.0,) * channels
         options.append(f"transform=lambda image: vh.normalize(image, {mean}, {std})")
     if arguments.classes:
         options.append(f"classes=vh.zoo.load_classes({arguments.classes!r})")

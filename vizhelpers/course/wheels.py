@@ -30,15 +30,15 @@ MARKERS = {
 MARKERS["windows"]["platform_machine"] = "AMD64"
 MARKERS["macos"]["platform_machine"] = "arm64"
 MARKERS["linux"]["platform_machine"] = "x86_64"
-PYTHONS = ("3.11", "3.12", "3.13")
-# Not for the class: what was installed, kept or made here.
-LEFT_OUT = (".*", "__pycache__", "*.egg-info", "wheels", "site", "runs", "nbval-diffs")
+# Not for the class: what was installed, kept or made here, in any folder and in the first one.
+LEFT_OUT = (".*", "__pycache__", "*.egg-info", "runs", "nbval-diffs")
+LEFT_OUT_AT_TOP = (bootstrap.WHEELS, ROOT / "site")
 
 
 def prepare_folder(
     folder: Path,
     systems: Sequence[str],
-    pythons: Sequence[str] = PYTHONS,
+    pythons: Sequence[str],
     packages: Iterable[str] | None = None,
 ) -> list[Path]:
     """Fill one folder with the course and with wheels of all packages that it needs.
@@ -84,11 +84,12 @@ def _pinned() -> list[str]:
 
 def _left_out(folder: Path) -> Callable[[str, list[str]], set[str]]:
     patterns = shutil.ignore_patterns(*LEFT_OUT)
+    places = {folder.resolve(), *LEFT_OUT_AT_TOP}
 
     def ignored(where: str, names: list[str]) -> set[str]:
-        inside = {name for name in names if Path(where, name).resolve() == folder.resolve()}
+        here = {name for name in names if Path(where, name).resolve() in places}
         kept = {".gitignore", ".gitattributes"}
-        return (set(patterns(where, names)) | inside) - kept
+        return (set(patterns(where, names)) | here) - kept
 
     return ignored
 
