@@ -31,30 +31,28 @@ def reset(what: Collection[str] = WHAT, *, ask: Callable[[str], bool]) -> list[s
     unknown = set(what) - set(WHAT)
     if unknown:
         raise ValueError(f"{', '.join(unknown)} cannot be reset: there are outputs and progress.")
-    run = [path for path in all_notebooks() if _without_results(path)[1]]
+    emptied = {path: text for path in all_notebooks() if (text := _without_results(path))}
     answered = len(load()[0])
     plan = []
-    if "outputs" in what and run:
-        plan.append(f"empty the results of {len(run)} notebooks (text and code stay)")
+    if "outputs" in what and emptied:
+        plan.append(f"empty the results of {len(emptied)} notebooks (text and code stay)")
     if "progress" in what and answered:
         plan.append(f"forget {answered} answers ({location() or 'of this session'})")
     if not plan or not ask("This will " + ", and ".join(plan) + "."):
         return []
     if "outputs" in what:
-        for path in run:
+        for path, text in emptied.items():
             with written_beside(path) as draft:
-                draft.write_text(_without_results(path)[0], encoding="utf-8", newline="\n")
+                draft.write_text(text, encoding="utf-8", newline="\n")
     if "progress" in what:
         progress(reset=True)
     return plan
 
 
-def _without_results(path: Path) -> tuple[str, bool]:
-    """The file's text without results, and whether there were any."""
+def _without_results(path: Path) -> str:
+    """The file's text without results; empty if there were none."""
     notebook = nbformat.read(path, as_version=4)
-    had_some = False
-    for cell in notebook.cells:
-        if cell.cell_type == "code":
-            had_some |= bool(cell.outputs or cell.execution_count)
-            cell.outputs, cell.execution_count = [], None
-    return nbformat.writes(notebook).rstrip("\n") + "\n", had_some
+    run = [c for c in notebook.cells if c.get("outputs") or c.get("execution_count")]
+    for cell in run:
+        cell.outputs, cell.execution_count = [], None
+    return nbformat.writes(notebook).rstrip("\n") + "\n" if run else ""

@@ -24,7 +24,7 @@ BESIDE = (
     "data/README.md",
     "data/weights/model_card.md",
 )
-FOLDERS = {"in_depth": "In depth", "solutions": "Solutions"}
+FOLDERS = ("in_depth", "solutions")  # their names, as links, lead to lists of what is in them
 LINK = re.compile(r"""(\]\(|\bsrc=")([^)#\s"]+)""")
 OUTSIDE = re.compile(r"[a-z]+:|#")
 IS_TO_TOUCH = re.compile(r"^<\w+: .* shown>$", re.MULTILINE)  # as a View says what it is
