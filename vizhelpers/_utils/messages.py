@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from difflib import get_close_matches
+from typing import NoReturn
 
 # Modules whose lines a warning does not name: FlashTorch's and contextlib's stand between ours.
 _OURS = ("vizhelpers.", "flashtorch.", "contextlib")
@@ -28,6 +29,13 @@ def did_you_mean(wrong: str, names: Iterable[str]) -> str:
     """The question at the end of a message about a wrong name; empty where nothing is like it."""
     near = nearest(wrong, names)
     return f"Did you mean {' or '.join(map(repr, near))}?" if near else ""
+
+
+def refuse(what: str, wrong: str, names: Collection[str], also: str = "") -> NoReturn:
+    """Raise a ValueError about a wrong name, with the nearest names, and all if they are few."""
+    there = f"There are: {', '.join(names)}." if len(names) < 10 else ""
+    parts = [f"{what}.", did_you_mean(wrong, names), there, also]
+    raise ValueError(" ".join(part for part in parts if part))
 
 
 def callers_level() -> int:

@@ -4,20 +4,21 @@ import contextlib
 import os
 import sys
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from http.client import HTTPException
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from vizhelpers._utils.checks import whole
 from vizhelpers._utils.clear_errors import clear_errors
-from vizhelpers._utils.messages import did_you_mean
+from vizhelpers._utils.messages import refuse
 from vizhelpers._utils.paths import WEIGHTS
+from vizhelpers._utils.random_numbers import own_random_numbers
 from vizhelpers.images import IMAGENET_MEAN, IMAGENET_STD
 from vizhelpers.zoo.state_dicts import explain_mismatch, read_tensors
 
@@ -139,7 +140,7 @@ def _course(name: str, twin: str) -> nn.Module:
 
     if name not in ARCHITECTURES:
         also = "For torchvision's full-size networks give weights='imagenet' or weights=None."
-        _refuse(f"The course has trained no network {name!r}", name, list(ARCHITECTURES), also)
+        refuse(f"The course has trained no network {name!r}", name, list(ARCHITECTURES), also)
     twins = [
         path.stem.removeprefix(f"{name}-") for path in sorted(WEIGHTS.glob(f"{name}-*.safetensors"))
     ]
@@ -149,7 +150,7 @@ def _course(name: str, twin: str) -> nn.Module:
             "or make them: python -m vizhelpers train"
         )
     if twin not in twins:
-        _refuse(f"There is no {twin!r} twin of {name}", str(twin), twins)
+        refuse(f"There is no {twin!r} twin of {name}", str(twin), twins)
     path = WEIGHTS / f"{name}-{twin}.safetensors"
     model = _filled(_empty(ARCHITECTURES[name]), read_tensors(path), path)
     return _with_info(model, _course_info(name, f"course, {twin}"))
@@ -158,7 +159,7 @@ def _course(name: str, twin: str) -> nn.Module:
 def _untrained(name: str, seed: int) -> nn.Module:
     from vizhelpers.zoo.architectures import ARCHITECTURES
 
-    with _own_random_numbers(seed):
+    with own_random_numbers(seed):
         if name in ARCHITECTURES:
             return _with_info(ARCHITECTURES[name](), _course_info(name, "untrained"))
         return _with_info(_torchvision(name)(), _imagenet_info(name, "untrained"))
@@ -186,12 +187,12 @@ def _imagenet(name: str) -> nn.Module:
 
     _torchvision(name)
     weights = get_model_weights(name).DEFAULT
-    path = Path(torch.hub.get_dir(), "checkpoints", weights.url.rsplit("/", 1)[-1])
+    path = hub_path(weights.url)
     if not path.is_file():
         _download(name, weights, path)
     # torchvision itself would unpickle whatever the file holds; after this it holds tensors only.
     read_tensors(path, "Delete that file and try again: it will be downloaded anew.")
-    with _own_random_numbers(0):
+    with own_random_numbers(0):
         try:
             model = get_model(name, weights=weights)
         except RuntimeError as error:
@@ -200,6 +201,11 @@ def _imagenet(name: str) -> nn.Module:
                 f"again: it will be downloaded anew. ({str(error).splitlines()[-1].strip()})"
             ) from error
     return _with_info(model, _imagenet_info(name, f"imagenet, {weights.name}"))
+
+
+def hub_path(url: str) -> Path:
+    """Where torch keeps the weights that it has downloaded from an address, if it has."""
+    return Path(torch.hub.get_dir(), "checkpoints", url.rsplit("/", 1)[-1])
 
 
 def _download(name: str, weights: Any, path: Path) -> None:
@@ -257,17 +263,8 @@ def _empty(build: Callable[[], nn.Module]) -> nn.Module:
         with torch.device("meta"):
             return build()
     except NotImplementedError:  # RegNet reckons its widths with tensors
-        with _own_random_numbers(0):
+        with own_random_numbers(0):
             return build()
-
-
-@contextlib.contextmanager
-def _own_random_numbers(seed: int) -> Iterator[None]:
-    """Draw weights from a seed and leave the global generator as it was."""
-    with torch.random.fork_rng(devices=[]), torch.device("cpu"):
-        # torch.manual_seed would reseed the GPUs as well.
-        torch.default_generator.manual_seed(seed)
-        yield
 
 
 def _torchvision(name: str) -> Callable[[], nn.Module]:
@@ -276,14 +273,8 @@ def _torchvision(name: str) -> Callable[[], nn.Module]:
 
     names = models.list_models(module=models)
     if name not in names:
-        _refuse(f"torchvision has no classification network {name!r}", name, names)
+        refuse(f"torchvision has no classification network {name!r}", name, names)
     return partial(models.get_model, name, weights=None)
-
-
-def _refuse(what: str, wrong: str, names: list[str], also: str = "") -> NoReturn:
-    there = f"There are: {', '.join(names)}." if len(names) < 10 else ""
-    parts = [f"{what}.", did_you_mean(wrong, names), there, also]
-    raise ValueError(" ".join(part for part in parts if part))
 
 
 def _with_info(model: nn.Module, info: ModelInfo) -> nn.Module:

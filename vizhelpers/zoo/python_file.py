@@ -14,8 +14,7 @@ from typing import Any
 
 from torch import nn
 
-from vizhelpers._utils.messages import did_you_mean
-from vizhelpers.zoo.loading import _refuse
+from vizhelpers._utils.messages import did_you_mean, refuse
 
 
 @contextmanager
@@ -43,7 +42,7 @@ def found_in_file(path: Path, name: str) -> Iterator[Any]:
         module = _run(path, full_name)
         found = getattr(module, name, None)
         if not (callable(found) or isinstance(found, nn.Module)):
-            _refuse(f"{path.name} holds no class or function {name!r}", name, classes_in(path))
+            refuse(f"{path.name} holds no class or function {name!r}", name, classes_in(path))
         yield found
     finally:
         sys.path.remove(str(root.resolve()))

@@ -13,18 +13,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
 from torch import nn
 
 from vizhelpers._utils.checks import whole
 from vizhelpers._utils.clear_errors import clear_errors, describe_briefly
+from vizhelpers._utils.messages import refuse
+from vizhelpers._utils.random_numbers import own_random_numbers
 from vizhelpers.zoo.loading import (
     ModelInfo,
     _imagenet_info,
     _info,
-    _own_random_numbers,
-    _refuse,
     _with_info,
+    hub_path,
     load_model,
 )
 from vizhelpers.zoo.python_file import classes_in, found_in_file
@@ -83,7 +83,7 @@ def load_your_model(
         raise ValueError("prefix= is about the names in a file of weights: give weights=, too.")
     where, wanted = _understood(text, cached=weights is None)
     makers = {"torchvision": _torchvision, "timm": _timm, "course": _course}
-    with _own_random_numbers(whole("seed", seed)):
+    with own_random_numbers(whole("seed", seed)):
         model = makers[where](wanted) if where in makers else _from_python_file(where, wanted)
     if weights is not None:
         load_weights(model, weights, prefix=prefix)
@@ -189,10 +189,10 @@ def _torchvision(wanted: _Wanted) -> nn.Module:
 
     names = models.list_models()
     if wanted.name not in names:
-        _refuse(f"torchvision has no architecture {wanted.name!r}", wanted.name, names)
+        refuse(f"torchvision has no architecture {wanted.name!r}", wanted.name, names)
     build = models.get_model_builder(wanted.name)
     default = models.get_model_weights(wanted.name).DEFAULT
-    trained = wanted.cached and not wanted.options and _checked(_in_hub_cache(default.url))
+    trained = wanted.cached and not wanted.options and _in_hub_cache(default.url)
     options = {"weights": default if trained else None, **wanted.options}
     if not trained and "weights_backbone" in inspect.signature(build).parameters:
         options.setdefault("weights_backbone", None)  # else ImageNet's would be downloaded
@@ -216,7 +216,7 @@ def _timm(wanted: _Wanted) -> nn.Module:
         raise ValueError("timm is not installed. Install it: pip install timm") from error
     if not timm.is_model(wanted.name):
         names = timm.list_models()
-        _refuse(f"timm has no architecture {wanted.name!r}", wanted.name, names)
+        refuse(f"timm has no architecture {wanted.name!r}", wanted.name, names)
     options = {"pretrained": False, **wanted.options}
     file = _in_timms_cache(wanted.name) if wanted.cached else None
     if file:
@@ -234,15 +234,10 @@ def _timm(wanted: _Wanted) -> nn.Module:
     return _with_info(model, info)
 
 
-def _in_hub_cache(url: str) -> Path | None:
-    """Where torch keeps what it has downloaded from there, if it has."""
-    path = Path(torch.hub.get_dir(), "checkpoints", url.rsplit("/", 1)[-1])
-    return path if path.is_file() else None
-
-
-def _checked(path: Path | None) -> bool:
-    """Whether there is a file; one that holds more than tensors is refused."""
-    return path is not None and bool(read_tensors(path, REMOVE))
+def _in_hub_cache(url: str) -> bool:
+    """Whether torch has downloaded that file; one that holds more than tensors is refused."""
+    path = hub_path(url)
+    return path.is_file() and bool(read_tensors(path, REMOVE))
 
 
 def _in_timms_cache(name: str) -> Path | None:

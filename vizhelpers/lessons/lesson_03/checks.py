@@ -94,8 +94,9 @@ def _small_network() -> tuple[Any, "Tensor"]:
     import torch
     from torch import nn
 
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+    from vizhelpers._utils.random_numbers import own_random_numbers
+
+    with own_random_numbers(0):
         picture = torch.rand(1, 3, 8, 8)
         layers = OrderedDict[str, nn.Module](
             conv=nn.Conv2d(3, 4, 3),
@@ -293,8 +294,9 @@ def _deep_network() -> tuple[Any, "Tensor"]:
     import torch
     from torch import nn
 
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+    from vizhelpers._utils.random_numbers import own_random_numbers
+
+    with own_random_numbers(0):
         layers = [layer for _ in range(8) for layer in (nn.Linear(16, 16), nn.Sigmoid())]
         return nn.Sequential(*layers), torch.rand(4, 16)
 

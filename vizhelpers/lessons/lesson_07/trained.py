@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import vizhelpers as vh
+from vizhelpers._utils.random_numbers import own_random_numbers
 from vizhelpers.lessons.lesson_07.case import Case, History, Truth
 from vizhelpers.lessons.lesson_07.measurements import dead_layers
 from vizhelpers.lessons.lesson_07.shipped import album
@@ -126,8 +127,7 @@ def labels_shuffled(seed: int, *, ill: bool) -> Case:
 def detached_branch(seed: int, *, ill: bool) -> Case:
     """Make a network of two branches, one of which is cut off from the gradient."""
     shapes = _network(seed, outputs=8)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with own_random_numbers(seed):
         model = Branches(shapes, tied=not ill).double()
     return _trained(model, _places(seed), steps=100)
 
@@ -170,8 +170,7 @@ def _network(
     seed: int, activation: type[nn.Module] = nn.ReLU, *, scale: float = 1.0, outputs: int = 4
 ) -> nn.Sequential:
     """Five convolutions and two linear layers, with weights of He (2015) times a scale."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with own_random_numbers(seed):
         model = _layers(activation, outputs)
         for name, layer in model.named_children():
             if isinstance(layer, nn.Conv2d | nn.Linear):

@@ -153,8 +153,9 @@ def _first_layer() -> "tuple[nn.Conv2d, Tensor]":
     import torch
     from torch import nn
 
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(0)
+    from vizhelpers._utils.random_numbers import own_random_numbers
+
+    with own_random_numbers(0):
         return nn.Conv2d(3, 8, 5, stride=2, padding=2), torch.rand(1, 4, 16, 16)
 
 

@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 import vizhelpers as vh
 from vizhelpers._utils.paths import DATA
+from vizhelpers._utils.random_numbers import own_random_numbers
 from vizhelpers.zoo.architectures import first_conv
 
 OWN_MODEL = DATA / "own_model"
@@ -114,8 +114,7 @@ def vision_transformer(seed: int = 0) -> nn.Module:
     """Build timm's smallest vision transformer for 224×224 pictures, with random weights."""
     from timm.models import create_model
 
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
+    with own_random_numbers(seed):
         return create_model("vit_tiny_patch16_224", pretrained=False).eval()
 
 
@@ -123,8 +122,7 @@ def untrained_resnet(seed: int = 0) -> nn.Module:
     """Build torchvision's ResNet18 as `resnet18(weights=None)` does: with random weights."""
     from torchvision.models import resnet18
 
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
+    with own_random_numbers(seed):
         return resnet18(weights=None).eval()
 
 
