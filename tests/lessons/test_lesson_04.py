@@ -9,16 +9,6 @@ from vizhelpers.lessons.lesson_04.measurements import cascade, deleted, emptied,
 from vizhelpers.lessons.lesson_04.wrong_inputs import six_wrong_inputs
 
 
-@pytest.fixture(scope="module")
-def scenes():
-    return vh.load_scenes()
-
-
-@pytest.fixture(scope="module")
-def resnet():
-    return vh.load_model("resnet18")
-
-
 def test_a_peak_is_a_hit_where_the_object_is(resnet, scenes):
     some = slice(15, 21)  # one of them is a miss
     images, masks = vh.normalize(scenes.images[some]), scenes.masks[some]

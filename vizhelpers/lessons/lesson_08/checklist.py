@@ -81,26 +81,27 @@ def before_you_believe(
         Line(question='Is my class its answer?', measured='number 1, 99%', passes=True)
     """
     target = int(target)
-    own = vh.class_maps(model, batch, target, **options)
-    if own.raw is not None:  # FullGrad has no layer
-        options = {**options, "layer": own.layer}
 
     def maps(inputs: Tensor, targets: Any) -> Tensor:
         return _map(vh.class_maps(model, inputs, targets, **options))
 
-    with torch.no_grad():
+    with vh.preserve_state(model), torch.no_grad():
+        model.eval()  # not chained: there are models whose eval() returns nothing
+        own = vh.class_maps(model, batch, target, **options)
+        if own.raw is not None:  # FullGrad has no layer
+            options["layer"] = own.layer
         scores = model(batch)[0]
-    classes = _other_classes(target, len(scores))
-    asked = maps(batch.expand(len(classes), -1, -1, -1), classes)
-    forgot = [maps(batch, target) for _ in _with_random_last_layer(model)]
-    lines = [
-        _sees(picture, batch, trained_with or _colours(model)),
-        _top(scores, target),
-        _moved("Does it move with the class?", _map(own), asked),
-        _moved("Does it need what was learned?", _map(own), torch.cat(forgot)),
-        _deletion(model, _map(own), batch, target),
-        _another(model, others, target),
-    ]
+        classes = _other_classes(target, len(scores))
+        asked = maps(batch.expand(len(classes), -1, -1, -1), classes)
+        forgot = [maps(batch, target) for _ in _with_random_last_layer(model)]
+        lines = [
+            _sees(picture, batch, trained_with or _colours(model)),
+            _top(scores, target),
+            _moved("Does it move with the class?", _map(own), asked),
+            _moved("Does it need what was learned?", _map(own), torch.cat(forgot)),
+            _deletion(model, _map(own), batch, target),
+            _another(model, others, target),
+        ]
     return Checked(picture, own.maps[0], lines)
 
 
@@ -164,6 +165,5 @@ def _another(model: nn.Module, others: Tensor | None, target: int) -> Line:
     question = "Other pictures of the class?"
     if others is None:
         return Line(question, "not measured", None)
-    with torch.no_grad():
-        right = (model(others).argmax(dim=1) == target).float().mean().item()
+    right = (model(others).argmax(dim=1) == target).float().mean().item()
     return Line(question, f"{right:.0%} of {len(others)} right", right >= MOSTLY)
