@@ -8,6 +8,7 @@ from statistics import median
 import nbformat
 import pytest
 from nbformat import NotebookNode
+from support.nbval_pictures import pictures
 
 from vizhelpers._utils.paths import NOTEBOOKS
 from vizhelpers.course.refresh import all_notebooks
@@ -246,9 +247,7 @@ def test_something_to_touch_after_the_set_up_alone(path: Path) -> None:
     touched = [cell for cell in code_cells(path) if is_to_touch(cell)]
     assert touched, "no widget"
     for cell in touched:
-        shown = {mime for output in cell.outputs for mime in output.get("data", {})}
-        pictures = shown & {"image/png", "image/jpeg"}
-        assert pictures, f"a reader who runs nothing sees no picture: {cell.source}"
+        assert pictures(cell.outputs), f"a reader who runs nothing sees no picture: {cell.source}"
 
 
 def is_to_touch(cell: NotebookNode) -> bool:
