@@ -13,6 +13,7 @@ from PIL import Image
 from support.portrait import portrait
 from torch import nn
 
+from vizhelpers.figures import WORTH_IT
 from vizhelpers.widgets.explorer import explore
 from vizhelpers.widgets.explorer.html_page import some_layers
 from vizhelpers.zoo import load_model, load_your_model
@@ -114,7 +115,7 @@ def test_every_pane_shows_what_the_explorer_shows(explorer, saved):
             if kind == "png":
                 assert stored == png
             else:
-                assert len(stored) < len(png) / 2
+                assert len(stored) < WORTH_IT * len(png)
                 assert np.abs(pixels(stored) - pixels(png)).mean() < 3
 
 

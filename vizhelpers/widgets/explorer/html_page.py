@@ -25,7 +25,6 @@ LAYERS, PICTURES = 5, 4  # as many are saved if nobody says which
 # What a pane depends on; the others depend on both.
 WITHOUT_LAYER, WITHOUT_PICTURE = ("saliency",), ("layer", "kernels", "ascent", "weights")
 EVERY = "*"
-THUMBNAIL = 104
 _HERE = Path(__file__).parent
 _SCRIPTS = "tree", "tabs", "code_line"
 _STYLES = _HERE.parent / "base.css", _HERE / "explorer.css", _HERE / "html_page.css"
@@ -173,8 +172,8 @@ def _page(explorer: Explorer, images: Sequence[int], pieces: Sequence[Piece]) ->
             if any(piece.pane == key for piece in pieces)
         ],
         "pictures": [
-            {"key": str(k), "title": explorer.names[k], "png": _base64(_thumbnail(explorer, k))}
-            for k in images
+            {**item, "png": _base64(item["png"])}
+            for item in (explorer.thumbnails.items[k] for k in images)
         ],
     }
     scripts = {name: _base64((_HERE / f"{name}.js").read_bytes()) for name in _SCRIPTS}
@@ -225,7 +224,7 @@ def _answers(explorer: Explorer, images: Sequence[int]) -> str:
     answers = []
     for k in images:
         says = f"<b>{escape(explorer.names[k])}</b>: {escape(explorer.subject.answer(k))}"
-        small = _image(_thumbnail(explorer, k), explorer.names[k])
+        small = _image(explorer.thumbnails.items[k]["png"], explorer.names[k])
         answers.append(f'<p class="answer" data-picture="{k}">{small}<span>{says}</span></p>\n')
     return "".join(answers)
 
@@ -257,16 +256,6 @@ def _image(png: bytes, words: str) -> str:
         f'<span class="vh-frame"><img src="data:{mime};base64,{_base64(content)}" '
         f'width="{width}" height="{height}" alt="{escape(words)}"></span>'
     )
-
-
-def _thumbnail(explorer: Explorer, index: int) -> bytes:
-    """What the model sees of a picture, small."""
-    pixels = (explorer.seen(index).permute(1, 2, 0).numpy() * 255).round().astype("uint8")
-    small = Image.fromarray(pixels)
-    small.thumbnail((THUMBNAIL, THUMBNAIL))
-    file = io.BytesIO()
-    small.save(file, "PNG")
-    return file.getvalue()
 
 
 def _base64(content: bytes) -> str:
