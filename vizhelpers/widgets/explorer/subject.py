@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeVar
@@ -296,15 +296,15 @@ class Subject:
 
     def rows(self, index: int) -> tuple[Row, ...]:
         """The tree of layers, as they are declared."""
-        return self.once(("rows", self.shape(index)), lambda: tuple(self._rows(index)))
+
+        def made() -> tuple[Row, ...]:
+            return tuple(self._row(name, module, index) for name, module in self.layers.items())
+
+        return self.once(("rows", self.shape(index)), made)
 
     def row(self, name: str, index: int) -> Row:
         """One of them."""
         return next(row for row in self.rows(index) if row.name == name)
-
-    def _rows(self, index: int) -> Iterator[Row]:
-        for name, module in self.layers.items():
-            yield self._row(name, module, index)
 
     def _row(self, name: str, module: nn.Module, index: int) -> Row:
         done, own = self.forward(index), self.own_name(name)
