@@ -40,9 +40,15 @@ class Comparison(NamedTuple):
             kind = "nothing" if self.where is None else "nothing_there"
             return fill(said["compared"][kind], {"where": f"`{self.where}`"})
         words = fill(said["numbers"][self.key], {"where": f"`{self.where}`"})
-        numbers = {"ill": _number(self.ill), "healthy": _number(self.healthy)}
+        numbers = {"ill": self._number(self.ill), "healthy": self._number(self.healthy)}
         kind = "apart" if self.apart else "same"
         return fill(said["compared"][kind], {"number": words, **numbers})
+
+    def _number(self, value: float) -> str:
+        if math.isinf(value):
+            return texts("clinic")["compared"]["infinite"]
+        # What is compared as a difference is rounded: 2e−07 is no finding, and another machine's 0.
+        return number_text(value if NUMBERS[self.key].ratio else round(value, 3) + 0.0)
 
 
 def judge(finding: Finding) -> Outcome:
@@ -106,7 +112,3 @@ def _proof(case: Case, name: str, given: Comparison) -> str:
     """What the learner's picture shows in numbers, and what the most telling one shows."""
     best = compare(case, next(iter(SHOWN_BY[name])), given.where)
     return str(given) if given.key == best.key else f"{given} {best}"
-
-
-def _number(value: float) -> str:
-    return texts("clinic")["compared"]["infinite"] if math.isinf(value) else number_text(value)
