@@ -22,6 +22,7 @@ from nbval.kernel import CURRENT_ENV_KERNEL_NAME, NbvalKernelspecManager
 from tqdm import tqdm
 
 from vizhelpers._utils.paths import NOTEBOOKS, ROOT, written_beside
+from vizhelpers.course.alt_texts import give_alt_texts
 from vizhelpers.figures import compressed
 
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
@@ -155,6 +156,7 @@ def stored_form(notebook: NotebookNode) -> str:
             compress_picture(output)
             if output.output_type == "error":
                 output.traceback = [MACHINE_PATH.sub("", line) for line in output.traceback]
+    give_alt_texts(notebook)
     return nbformat.writes(notebook).rstrip("\n") + "\n"
 
 

@@ -12,7 +12,7 @@ from nbformat import NotebookNode
 
 from vizhelpers._utils.paths import NOTEBOOKS, ROOT
 from vizhelpers.course.refresh import WIDGET_VIEW
-from vizhelpers.course.site.alt_texts import alt_texts, picture_of
+from vizhelpers.course.alt_texts import alt_texts, picture_of
 
 FIRST, TEACHERS = ROOT / "README.md", NOTEBOOKS / "README.md"
 LICENCE = ROOT / "LICENSE"

@@ -17,6 +17,18 @@ def picture_of(output: NotebookNode) -> str:
     return next((kind for kind in output.get("data", {}) if kind.startswith("image/")), "")
 
 
+def give_alt_texts(notebook: NotebookNode) -> None:
+    """Store with each picture what it shows, where nbconvert and IPython look for it."""
+    pictures = [
+        output
+        for cell in notebook.cells
+        for output in cell.get("outputs", [])
+        if picture_of(output)
+    ]
+    for output, text in zip(pictures, alt_texts(notebook), strict=True):
+        output.metadata.setdefault(picture_of(output), {})["alt"] = text
+
+
 def alt_texts(notebook: NotebookNode) -> list[str]:
     """Describe each stored picture of a notebook, in their order.
 
