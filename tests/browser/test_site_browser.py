@@ -9,6 +9,7 @@ from urllib.parse import unquote, urldefrag
 import nbformat
 import pytest
 from playwright.sync_api import ConsoleMessage, Page, expect
+from support.access import TOO_PALE
 
 from vizhelpers._utils.paths import NOTEBOOKS, ROOT
 from vizhelpers.course.refresh import all_notebooks
@@ -28,22 +29,6 @@ LOOK = """() => ({
   untold: [...document.images].filter(image => !image.alt.trim()).map(image => image.src),
 })"""
 WHOLE = {"wide": 0, "outside": [], "missing": [], "untold": []}
-# Texts whose contrast with what lies behind them is below WCAG's 4.5.
-TOO_PALE = """elements => elements.filter(element => {
-  const numbers = colour => colour.match(/[\\d.]+/g).map(Number);
-  const layers = [];
-  for (let e = element; e; e = e.parentElement) {
-    layers.unshift(numbers(getComputedStyle(e).backgroundColor));
-  }
-  const behind = layers.reduce(
-    (below, [r, g, b, a = 1]) => [r, g, b].map((v, k) => a * v + (1 - a) * below[k]),
-    [255, 255, 255]);
-  const light = rgb => rgb.slice(0, 3).map(v => v / 255).map(
-    v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4
-  ).reduce((sum, v, k) => sum + v * [0.2126, 0.7152, 0.0722][k], 0);
-  const [a, b] = [light(numbers(getComputedStyle(element).color)), light(behind)];
-  return (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05) < 4.5;
-}).map(element => element.textContent).filter(text => text.trim())"""
 
 
 @pytest.fixture(scope="module")

@@ -7,9 +7,9 @@ import pytest
 from nbformat import NotebookNode
 
 from vizhelpers._utils.paths import NOTEBOOKS, ROOT
+from vizhelpers.course.alt_texts import alt_texts, picture_of
 from vizhelpers.course.refresh import all_notebooks
 from vizhelpers.course.site import sources
-from vizhelpers.course.alt_texts import alt_texts, picture_of
 from vizhelpers.course.site.build import build_site
 
 PICTURE, WIDGET = "image/png", "application/vnd.jupyter.widget-view+json"

@@ -11,8 +11,8 @@ import nbformat
 from nbformat import NotebookNode
 
 from vizhelpers._utils.paths import NOTEBOOKS, ROOT
-from vizhelpers.course.refresh import WIDGET_VIEW
 from vizhelpers.course.alt_texts import alt_texts, picture_of
+from vizhelpers.course.refresh import WIDGET_VIEW
 
 FIRST, TEACHERS = ROOT / "README.md", NOTEBOOKS / "README.md"
 LICENCE = ROOT / "LICENSE"
