@@ -79,6 +79,15 @@ def test_shipped_scenes_by_name():
         load_scenes(limit=80)["cat_on_spice_0"]
 
 
+def test_shipped_scenes_by_number_and_one_after_the_other():
+    scenes, pairs = load_scenes(limit=3), load_pairs(limit=2)
+    assert torch.equal(scenes[-1].image, scenes.images[2])
+    assert [scene.object for scene in scenes] == [name.split("_on_")[0] for name in scenes.names]
+    assert len(list(pairs)) == 2
+    with pytest.raises(IndexError, match=r"^there is no scene 3 here, only 0 to 2\.$"):
+        scenes[3]
+
+
 # ---------------------------------------------------------------------------- labels
 
 

@@ -53,14 +53,15 @@ class SceneBatch:
     parts: torch.Tensor
     names: tuple[str, ...]
 
-    def __getitem__(self, name: str) -> Scene:
-        """The scene of that name.
+    def __getitem__(self, name: str | int) -> Scene:
+        """The scene of that name, or of that place in `names`; so a loop goes through all.
 
         Raises:
             KeyError: if there is none; the nearest names are in the message.
+            IndexError: if there are fewer.
         """
         index = _index(name, self.names)
-        obj, _, background = _parse(name)
+        obj, _, background = _parse(self.names[index])
         image, mask, parts = self.images[index], self.masks[index], self.parts[index]
         return Scene(image, mask, parts, obj, background)
 
@@ -90,15 +91,16 @@ class PairBatch:
     masks_b: torch.Tensor
     names: tuple[str, ...]
 
-    def __getitem__(self, name: str) -> PairScene:
-        """The scene of that name.
+    def __getitem__(self, name: str | int) -> PairScene:
+        """The scene of that name, or of that place in `names`; so a loop goes through all.
 
         Raises:
             KeyError: if there is none; the nearest names are in the message.
+            IndexError: if there are fewer.
         """
         index = _index(name, self.names)
         masks = self.masks_a[index], self.masks_b[index]
-        return PairScene(self.images[index], *masks, *_parse(name))
+        return PairScene(self.images[index], *masks, *_parse(self.names[index]))
 
     def __repr__(self) -> str:
         return f"PairBatch({len(self.names)} scenes, {self.names[0]} to {self.names[-1]})"
@@ -227,7 +229,11 @@ def _first(names: list[str], limit: int | None) -> list[str]:
     return names[:limit]
 
 
-def _index(name: str, names: tuple[str, ...]) -> int:
+def _index(name: str | int, names: tuple[str, ...]) -> int:
+    if isinstance(name, int) and -len(names) <= name < len(names):
+        return name
+    if isinstance(name, int):
+        raise IndexError(f"there is no scene {name} here, only 0 to {len(names) - 1}.")
     if name in names:
         return names.index(name)
     raise ClearKeyError(f"there is no scene {name!r} here. {did_you_mean(name, names)}".strip())

@@ -109,12 +109,15 @@ class PhotoBatch:
     sources: tuple[str, ...]
     licences: tuple[str, ...]
 
-    def __getitem__(self, name: str) -> Tensor:
-        """The photo of that name, [3, 224, 224].
+    def __getitem__(self, name: str | int) -> Tensor:
+        """The photo of that name, or of that place in `names`, [3, 224, 224].
 
         Raises:
             KeyError: there is none of that name here.
+            IndexError: there are fewer.
         """
+        if isinstance(name, int):
+            return self.images[name]
         if name not in self.names:
             raise ClearKeyError(f"there is no photo {name!r} here, only {', '.join(self.names)}.")
         return self.images[self.names.index(name)]
