@@ -39,22 +39,30 @@ def test_every_stored_picture_is_told_in_words(path: Path) -> None:
 
 
 def test_a_picture_is_told_by_its_titles_then_its_labels_then_the_text_above() -> None:
-    plot = 'ax.set_title("the loss of A"); ax.plot(x, label="of training")'
+    plot = 'ax.set_title("the loss of A"); ax.plot(x, label="of the training")'
+    chart = 'scores = {"fair twin": a}\nscores["x"] = {f"{n} at home": b}\nvh.show_scores(scores)'
+    above = "What *stands* above.\n\nSo here it `is`. Whose is it? (Or was it?) A b:\n\n- no"
     told = alt_texts(
         notebook(
-            text("# Title\n\n## A [section](x.html)\n\nWhat *stands* above.\n\nSo here it `is`:"),
+            text(f"# Title\n\n## A [section](x.html)\n\n{above}"),
             code("show(maps)", {PICTURE: "", "text/plain": "<Picture first map, second map, 3>"}),
+            code("show(nine)", {PICTURE: "", "text/plain": "<Picture red car, red car, cat>"}),
             code("picker", {PICTURE: "", "text/plain": "<LayerPicker: conv1, kernel 3 shown>"}),
             code(plot, {PICTURE: "", "text/plain": "<Figure size 1 with 1 Axes>"}),
+            code(chart, {PICTURE: "", "text/plain": "<Picture >"}),
+            code('ax.set_title("loss")', {PICTURE: ""}),
             code("%matplotlib inline\nx", {PICTURE: ""}, {PICTURE: ""}),
         )
     )
     assert told == [
         "A section: first map, second map, 3",
+        "A section: 2 times red car, cat",
         "A section: LayerPicker: conv1, kernel 3",
-        "A section: the loss of A, of training",
-        "A section (1 of 2): So here it is",
-        "A section (2 of 2): So here it is",
+        "A section: the loss of A, of the training",
+        "A section: fair twin, … at home",
+        "A section: loss. So here it is. A b",
+        "A section (1 of 2): So here it is. A b",
+        "A section (2 of 2): So here it is. A b",
     ]
 
 
