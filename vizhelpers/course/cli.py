@@ -52,6 +52,7 @@ def parser() -> argparse.ArgumentParser:
 
     report = commands.add_parser("report", help="what you have answered, to hand in; no name in it")
     report.add_argument("--json", action="store_true", help="as a program reads it")
+    report.add_argument("--out", type=Path, metavar="FILE", help="write it there, as UTF-8")
 
     links = commands.add_parser("links", help="put links to Binder and Colab into each lesson")
     links.add_argument("url", help='the repository\'s address on GitHub; "" takes them out')
@@ -87,7 +88,10 @@ def run_for_teachers(arguments: argparse.Namespace) -> None:
         elif arguments.command == "report":
             from vizhelpers.course.report import as_json, as_text
 
-            print(as_json() if arguments.json else as_text())
+            text = as_json() if arguments.json else as_text()
+            if arguments.out:  # a shell's own > may write it in another encoding
+                arguments.out.write_text(text + "\n", encoding="utf-8")
+            print(f"wrote {arguments.out}" if arguments.out else text)
         elif arguments.command == "links":
             from vizhelpers.course.links import link_lessons
 

@@ -10,6 +10,7 @@ from vizhelpers._utils.paths import NOTEBOOKS, ROOT, written_beside
 
 ADDRESS = re.compile(r"https://github\.com/([\w.-]+)/([\w.-]+?)(?:\.git)?/?")
 BEGIN = "**In a browser:**"  # by this, the line is found again
+WIDGETS = "from google.colab import output; output.enable_custom_widget_manager()"
 LINE = re.compile(rf"\n*^{re.escape(BEGIN)}.*$", re.MULTILINE)
 
 
@@ -61,6 +62,6 @@ def line(owner: str, name: str, branch: str, notebook: str) -> str:
     install = "pip install -q -r course/requirements.txt -e course"
     return (
         f"{BEGIN} [Binder]({binder}) needs some minutes to start. [Colab]({colab}) wants a first "
-        f"cell with `{clone} && {install}`, a restart when it asks for one, and then "
-        "`%cd course/notebooks`."
+        f"cell with `{clone} && {install}`, a restart when it asks for one, and then a cell with "
+        f"`%cd course/notebooks` and, in its next line, `{WIDGETS}`."
     )
