@@ -92,7 +92,8 @@ def write_sources(folder: Path) -> Sources:
     solutions = _contents("", [path.name for path in solved])
     sources.add("notebooks/solutions/index.md", f"# Solutions\n\n{solutions}")
     beside = [_name(TEACHERS), "notebooks/solutions/index.md", *BESIDE, "LICENSE.md"]
-    contents = _contents("Lessons", map(_name, lessons)) + _contents("Besides", beside)
+    contents = _contents("Lessons", map(_name, lessons))
+    contents += _contents("For teachers, and more", beside)
     sources.add("index.md", f"{_text(FIRST, folder)}\n{contents}")
     return sources
 
