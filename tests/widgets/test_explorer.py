@@ -446,10 +446,12 @@ def test_another_pick_or_a_cell_ends_long_work() -> None:
 def test_names_are_those_of_the_notebook(
     monkeypatch: pytest.MonkeyPatch, model: nn.Sequential
 ) -> None:
-    shell = SimpleNamespace(user_ns={"mine": model, "photos": IMAGES, "_5": model})
-    monkeypatch.setattr(module, "get_ipython", lambda: shell)
+    album = SimpleNamespace(images=IMAGES[:1].clone())
+    names = {"mine": model, "photos": IMAGES, "_5": model, "album": album}
+    monkeypatch.setattr(module, "get_ipython", lambda: SimpleNamespace(user_ns=names))
     explorer = explore(model, IMAGES)
     assert "image = photos[0]" in explorer.code and "(mine, batch" in explorer.code
+    assert "image = album.images[0]" in explore(model, album.images).code
 
 
 def test_refresh_sees_trained_weights(explorer: Explorer) -> None:

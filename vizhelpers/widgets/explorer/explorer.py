@@ -681,12 +681,17 @@ def _called(layer: str) -> str:
 
 
 def _name_of(value: object, usual: str) -> str:
-    """What a thing is called in the notebook; the usual name where it has none."""
+    """What a thing is called in the notebook, such as `net.body`; else the usual name."""
     names = getattr(get_ipython(), "user_ns", {})
     if value is None or names.get(usual) is value:
         return usual
-    own = (name for name, other in list(names.items()) if other is value and name[:1] != "_")
-    return next(own, usual)
+    own = [(name, each) for name, each in list(names.items()) if name[:1] != "_"]
+    parts = [
+        (f"{name}.{field}", part)
+        for name, each in own
+        for field, part in getattr(each, "__dict__", {}).items()
+    ]
+    return next((name for name, each in own + parts if each is value), usual)
 
 
 def _thumbnail(picture: Picture) -> bytes:
