@@ -38,10 +38,12 @@ def run(monkeypatch, *arguments):
 
 
 def test_a_page_is_saved(folder, monkeypatch, capsys):
-    options = ["--classes", "names.txt", "--size", "16", "--mean", "0.5,0.5,0.5"]
-    saving = ["--layers", "0", "--save", "report.html"]
-    assert run(monkeypatch, "net.py:Net(2)", "photo.jpg", *options, *saving) == 0
+    options = ["--classes", "names.txt", "--size", "16", "--layers", "0", "--save", "report.html"]
+    assert run(monkeypatch, "net.py:Net(2)", "photo.jpg", *options) == 0
+    assert "otherwise, say --mean and --std." in capsys.readouterr().out
+    assert run(monkeypatch, "net.py:Net(2)", "photo.jpg", *options, "--mean", "0.5,0.5,0.5") == 0
     printed = capsys.readouterr().out
+    assert "--mean" not in printed
     assert "as its own code makes them: random" in printed
     assert "Wrote report.html" in printed
     page = (folder / "report.html").read_text(encoding="utf-8")

@@ -49,7 +49,9 @@ def explore(arguments: Namespace) -> None:
         # Here nobody sees the first pane, so it is the one that costs least.
         exec(code_for(arguments, pane=None if arguments.save else "layer"), names)
         weights = describe_weights(names["model"], arguments.weights)
-        about = " ".join([weights, *names["explorer"].notes])
+        # The explorer names its own arguments; here they are options.
+        notes = [note.replace("transform=", "--mean and --std") for note in names["explorer"].notes]
+        about = " ".join([weights, *notes])
         print(f"{arguments.model}. {about}", flush=True)
         if arguments.save:
             path = names["explorer"].save_html(arguments.save, layers=arguments.layers)
