@@ -178,6 +178,13 @@ def test_the_middle_of_a_field_at_the_edge_stays_in_the_image() -> None:
     assert part_shares(patches, parts, torch.tensor([CAR])).share(0, "wheel of a car").hits == 1
 
 
+class Twice(nn.Module):
+    """Two views of each image, which go through as one batch."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([x, x / 2])
+
+
 def test_broken_inputs_are_explained(pictures: Tensor) -> None:
     model = small_network()
     with pytest.raises(TypeError, match="images must be a tensor"):
@@ -191,6 +198,9 @@ def test_broken_inputs_are_explained(pictures: Tensor) -> None:
     pictures[3, 0, 0, 0] = torch.nan
     with pytest.raises(ValueError, match="not finite"):
         top_patches(model, "0", pictures)
+    twice = nn.Sequential(Twice(), nn.Conv2d(3, 4, 3))
+    with pytest.raises(ValueError, match=r"for 2 images '1' returns 4 maps: its first"):
+        top_patches(twice, "1", torch.rand(3, 3, 16, 16), count=3, batch_size=2)
     vit, _ = ALL["vit"].build()
     with pytest.raises(ValueError, match="patches need maps"):
         top_patches(vit, "encoder.ln", pictures)

@@ -84,6 +84,15 @@ def check_images(model: nn.Module, images: Tensor) -> nn.Module:
     return model
 
 
+def check_one_for_each(maps: Tensor, images: Tensor, layer: str) -> None:
+    """Refuse a layer that makes more maps, or fewer, than there are images."""
+    if len(maps) != len(images):
+        raise ValueError(
+            f"for {len(images)} images {layer!r} returns {len(maps)} maps: its first dimension is "
+            "not the number of images. Take another layer."
+        )
+
+
 def what_it_holds(result: Any, which: str) -> str:
     """The end of a message about a result that is no tensor: how `output=` takes one out of it."""
     parts = {path: list(tensor.shape) for path, tensor in named_tensors(result) if is_float(tensor)}

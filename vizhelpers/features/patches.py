@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from vizhelpers._utils.checks import check_model, to_model
+from vizhelpers._utils.checks import check_model, check_one_for_each, to_model
 from vizhelpers._utils.clear_errors import clear_errors
 from vizhelpers._utils.progress_bar import with_progress
 from vizhelpers.features.receptive_fields import ReceptiveField, receptive_field
@@ -133,6 +133,7 @@ def top_patches(
         for index, batch in with_progress(batches, field.layer):
             captured = capture(model, to_model(model, batch), layer, stop_early=True)
             maps = captured[field.layer][0].cpu()
+            check_one_for_each(maps, batch, field.layer)
             found = _strongest(maps, field, index * batch_size)
             joined = [torch.cat(pair) for pair in zip(best, found, strict=True)] if best else found
             # Stable: of equal values, those of earlier images stay in front.
