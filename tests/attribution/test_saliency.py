@@ -381,8 +381,14 @@ ACTIVATIONS: dict[str, tuple[Callable[[Tensor], Tensor], str]] = {
     "relu": (F.relu, ""),
     "relu_": (lambda x: F.relu_(x.clone()), ""),
     "relu of a view": (lambda x: F.relu(x.flatten(1)).view_as(x), ""),
-    "relu_ on a view": (in_place(lambda x: x.flatten(1)), "change in place of a view"),
-    "relu_ on a slice": (in_place(lambda x: x[:, :2]), "change in place of a view"),
+    "relu_ on a view": (
+        in_place(lambda x: x.flatten(1)),
+        r"change in place of a view \(inplace=False helps\)",
+    ),
+    "relu_ on a slice": (
+        in_place(lambda x: x[:, :2]),
+        r"change in place of a view \(inplace=False helps\)",
+    ),
     "threshold": (lambda x: F.threshold(x, 0.0, 0.0), "Threshold"),
     "maximum": (lambda x: torch.maximum(x, torch.zeros_like(x)), "Maximum"),
     "fmax": (lambda x: torch.fmax(x, torch.zeros_like(x)), "Fmax"),

@@ -29,7 +29,7 @@ _PLAIN = {
     *("UnsafeView", "Unsqueeze", "UpsampleBicubic2D", "UpsampleBilinear2D", "UpsampleNearest2D"),
     "View",
 }
-_IN_OTHER_WORDS = {"CopySlices": "a change in place of a view"}
+_IN_OTHER_WORDS = {"CopySlices": "a change in place of a view (inplace=False helps)"}
 
 
 class NothingToGuideWarning(UserWarning):
