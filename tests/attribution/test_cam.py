@@ -6,7 +6,7 @@ import copy
 import gc
 import warnings
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -348,6 +348,10 @@ def test_a_transformer() -> None:
     assert found.maps.shape == (2, 16, 16)
     for method in METHODS:
         assert class_maps(model, images, 0, method=method).maps.isfinite().all()
+    nn.init.zeros_(model.heads.head.weight)
+    with pytest.raises(ValueError, match="no map changes the scores of this VisionTransformer"):
+        class_maps(model, images)
+    assert class_maps(model, images, layer=target.name).empty.all()
 
 
 class Tokens(nn.Module):
@@ -513,8 +517,11 @@ def test_layouts_that_cannot_be_told_are_asked_back(name: str) -> None:
 
 def test_an_early_layer_is_not_taken_for_the_last() -> None:
     for model in (convnext(4), ChannelsLast(tokens=True)):
-        with pytest.raises(ValueError, match=r"last layer whose maps are known, but later on '"):
+        with pytest.raises(ValueError, match=r"are known, but later on .* or say another") as said:
             choose_target_layer(model, torch.rand(1, 3, 16, 16))
+        # The layer to ask about is the last of those that are unclear.
+        last = "act" if isinstance(model, ChannelsLast) else "0"
+        assert f"with layer='{last}'" in str(said.value)
 
 
 class Folded(nn.Module):
@@ -694,16 +701,65 @@ def test_a_map_of_scores_needs_a_function() -> None:
     assert class_maps(model, images, lambda scores: scores[0].mean()).maps.shape == (2, 16, 16)
 
 
-def test_fullgrad_needs_biases_in_order() -> None:
+def test_fullgrad_adds_up_all_biases() -> None:
     model, (images,) = ALL["residual"].build()
     found = class_maps(model, images, method="FullGrad", layer="layer1")
     assert found.raw is None
     assert found.layer == "all biases"
     assert "all 5 Conv2d and BatchNorm2d" in found.reason
-    for name in ("shared_conv", "recurrent"):
-        model, (images,) = ALL[name].build()
-        with pytest.raises(ValueError, match="exactly once"):
-            class_maps(model, images, method="FullGrad")
+
+
+class Places(nn.Module):
+    """Two convolutions and one of the places, as some transformers have; declared in any order."""
+
+    def __init__(self, order: Sequence[str]) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        layers = {
+            "first": nn.Conv2d(3, 4, 3, padding=1),
+            "places": nn.Conv2d(1, 4, 3, padding=1),
+            "second": nn.Conv2d(4, 5, 3, padding=1),
+            "unused": nn.Conv2d(3, 4, 3),
+        }
+        for name in order:
+            self.add_module(name, layers[name])
+
+    def forward(self, x: Tensor) -> Tensor:
+        places = self.places(torch.arange(64.0).view(1, 1, 8, 8) / 64)
+        return self.second(F.relu(self.first(x) + places)).mean((2, 3))
+
+
+def test_fullgrad_knows_biases_in_any_order() -> None:
+    from pytorch_grad_cam import FullGrad
+    from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+
+    images = torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    # The library alone is right where weights need gradients and the order is that of the calls.
+    with FullGrad(Places(["places", "first", "second"]), []) as cam:
+        expected = torch.from_numpy(cam(images.clone(), [ClassifierOutputTarget(2)]))
+    model = Places(["unused", "second", "first", "places"]).requires_grad_(False)
+    found = class_maps(model, images, 2, method="FullGrad")
+    assert "all 3 Conv2d" in found.reason
+    assert torch.allclose(found.maps, expected, atol=1e-6)
+    assert not any(p.requires_grad or p.grad is not None for p in model.parameters())
+
+
+class OtherConv(nn.Conv2d):
+    """As timm's and others': the library passes over it."""
+
+
+def test_what_fullgrad_cannot_add_up_is_said() -> None:
+    head = nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten()
+    tokens = nn.Sequential(nn.Flatten(2), nn.Linear(256, 5), nn.Flatten())
+    tiles = Folded(lambda x: x.unfold(2, 8, 8).permute(0, 2, 1, 4, 3).flatten(0, 1))
+    for model, words in (
+        (ALL["shared_conv"].build()[0], "'first' is called 2 times"),
+        (nn.Sequential(OtherConv(3, 3, 3), *head), "'0' is one of another kind, OtherConv"),
+        (tokens, "this model calls none"),
+        (tiles, r"'conv' returns \[2, 8, 8, 16\] for one image"),
+    ):
+        with pytest.raises(ValueError, match=rf"{words}.* such as 'GradCAM'"):
+            class_maps(model, torch.rand(1, 3, 16, 16), method="FullGrad")
 
 
 def test_other_methods_of_the_library() -> None:

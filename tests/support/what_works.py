@@ -72,6 +72,12 @@ def weight_norm() -> nn.Module:
     return model
 
 
+def vision_transformer() -> nn.Module:
+    model = ALL["vit"].make()
+    nn.init.normal_(model.heads.head.weight)  # torchvision begins with zeros: no score, no map
+    return model
+
+
 def in_inference_mode() -> nn.Module:
     with torch.inference_mode():
         return Plain()
@@ -87,7 +93,7 @@ KINDS: dict[str, Callable[[], nn.Module]] = {
     "functions, no modules": ALL["functional"].make,
     "a dict as output": ALL["dict_output"].make,
     "a tuple as output": ALL["tuple_output"].make,
-    "a vision transformer": ALL["vit"].make,
+    "a vision transformer": vision_transformer,
     "channels last": ChannelsLast,
     "recurrent": ALL["recurrent"].make,
     "one layer": ALL["one_layer"].make,

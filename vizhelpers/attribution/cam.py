@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vizhelpers._utils.checks import Output, check_images, to_model
+from vizhelpers._utils.checks import Output, check_images, check_one_for_each, to_model
 from vizhelpers._utils.clear_errors import clear_errors
 from vizhelpers._utils.progress_bar import with_progress
 from vizhelpers.attribution.methods import CLASS_MAPS as METHODS
@@ -165,11 +165,7 @@ def _run(
             maps.append(cam(to_model(model, images[some]).clone(), goals and goals[some]))
             scores.append(cam.outputs.detach())
     stretched = _finite(maps)
-    if len(stretched) != len(images):
-        raise ValueError(
-            f"for {len(images)} images {target.name!r} returns {len(stretched)} maps: its first "
-            "dimension is not the number of images. Take another layer."
-        )
+    check_one_for_each(stretched, images, target.name)
     return ClassMaps(
         maps=stretched,
         raw=_finite(raw).clamp(min=0) if raw else None,
@@ -210,7 +206,8 @@ def _library(model: Scores, cls: type[Any], target: TargetLayer) -> Iterator[Any
     def as_maps(output: Tensor) -> Tensor:
         return as_float(target.reshape(output) if target.reshape else output)
 
-    layers = [] if cls.__name__ == "FullGrad" else [get_layer(model.model, target.name)]
+    biased = [get_layer(model.model, name) for name in target.biased]
+    layers = [] if biased else [get_layer(model.model, target.name)]
     options: dict[str, Any] = {"target_layers": layers, "reshape_transform": as_maps}
     if issubclass(cls, AblationCAM):
         options["ablation_layer"] = AblationLayerVit() if target.reshape else AblationLayer()
@@ -222,9 +219,13 @@ def _library(model: Scores, cls: type[Any], target: TargetLayer) -> Iterator[Any
         for module in model.model.modules():  # the library goes into children that are None
             for name in [name for name, child in module._modules.items() if child is None]:
                 vars(module)[name] = module._modules.pop(name)
-        if cls.__name__ == "FullGrad":  # it hands the biases to NumPy, which knows no bfloat16
+        if biased:  # they go to NumPy, which knows no bfloat16
             model.to(as_float(model.place).dtype)
+        for layer in biased:  # so that those count to which no pixel leads
+            layer.bias.requires_grad_()
         cam = cls(model, **options)
+        if biased:  # the library takes them as declared, but the gradients as called
+            cam.bias_data = [cam.get_bias_data(layer).cpu().numpy() for layer in biased]
         # What is set on it refers to it: without this, the last batch's graph would live on.
         for name in ("get_cam_image", "save_activation"):
             undo.callback(vars(cam).pop, name, None)

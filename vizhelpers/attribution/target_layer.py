@@ -39,12 +39,14 @@ class TargetLayer:
         map_shape: Height and width of its maps, in positions.
         reshape: Makes maps `[N, C, h, w]` of what it returns, where that is something else, such
             as the tokens `[N, T, D]` of a transformer.
+        biased: FullGrad's layers, in the order of their calls.
     """
 
     name: str
     reason: str
     map_shape: tuple[int, int]
     reshape: Reshape | None = None
+    biased: tuple[str, ...] = ()
 
 
 class _Unclear(str):
@@ -74,8 +76,8 @@ def choose_target_layer(
 
     Raises:
         TypeError: The model is no module, or the inputs are no tensor.
-        ValueError: No layer returns a map, or a later one than the last known map may return
-            one as well; the message says what the layers return.
+        ValueError: No layer returns a map; a later one than the last known map may return one as
+            well; or no map of a transformer changes the scores.
 
     Example:
         >>> choose_target_layer(load_model("resnet18"), images).name
@@ -112,12 +114,12 @@ class Looked:
                 f"the image. The layers return:\n{self.seen!r}"
             )
         chosen = max(found, key=lambda target: list(self.seen).index(target.name))
-        for name in self._after(chosen.name):
+        for name in reversed(self._after(chosen.name)):
             why = self._found.get(name)
             if isinstance(why, _Unclear) and self.seen.gradients[name][0].any():
                 raise ValueError(
                     f"{chosen.name!r} is the last layer whose maps are known, but later on "
-                    f"{name!r} {why} Say which layer to take: layer=."
+                    f"{name!r} {why} Give that with layer={name!r}, or say another layer."
                 )
         return chosen
 
@@ -143,20 +145,28 @@ class Looked:
         )
 
     def biases(self) -> TargetLayer:
-        """What FullGrad uses: the library pairs biases with gradients by the order of layers."""
+        """What FullGrad uses."""
         kinds = (nn.Conv2d, nn.BatchNorm2d)
         modules = self.model.named_modules()
-        names = [name for name, m in modules if type(m) in kinds and m.bias is not None]
-        used = [name for name in self.seen if name in names and not self._why_not(name)]
-        if used != names or not names:
-            raise ValueError(
-                "FullGrad needs Conv2d or BatchNorm2d layers with a bias, each called exactly "
-                f"once, in the order of their declaration. Declared: {names}; called once: {used}. "
-                "Choose another method."
-            )
-        layers = f"all {len(names)} Conv2d and BatchNorm2d layers that have a bias"
-        rows, columns = self.image_shape
-        return TargetLayer("all biases", f"FullGrad adds up {layers}.", (rows, columns))
+        layers = {n: m for n, m in modules if isinstance(m, kinds) and m.bias is not None}
+        used = [n for n in self.seen if n in layers and self.seen.gradients[n][0] is not None]
+        if not used:
+            why = "this model calls none"
+        elif other := next((n for n in used if type(layers[n]) not in kinds), None):
+            why = f"{other!r} is one of another kind, {_kind(layers[other])}, and would be left out"
+        elif twice := next((n for n in used if len(self.seen[n]) > 1), None):
+            why = f"{twice!r} is called {len(self.seen[twice])} times"
+        elif parts := next((n for n in used if len(self.seen[n][0]) > 1), None):
+            why = f"{parts!r} returns {list(self.seen[parts][0].shape)} for one image"
+        else:
+            reason = f"FullGrad adds up all {len(used)} Conv2d and BatchNorm2d layers with a bias."
+            rows, columns = self.image_shape
+            return TargetLayer("all biases", reason, (rows, columns), biased=tuple(used))
+        raise ValueError(
+            "FullGrad of pytorch-grad-cam adds up what nn.Conv2d and nn.BatchNorm2d layers with a "
+            f"bias contribute, each called once, and {why}. Choose another method, such as "
+            "'GradCAM'."
+        )
 
     @cached_property
     def _found(self) -> dict[str, TargetLayer | str]:
@@ -171,9 +181,19 @@ class Looked:
 
     def _last_norm(self, known: dict[str, TargetLayer]) -> TargetLayer | None:
         """The last normalisation of tokens, for a transformer."""
-        for name, target in reversed(known.items()):
-            norm = "Norm" in _kind(get_layer(self.model, name)) and self.seen[name][0].ndim == 3
-            if norm and target.reshape and target.reshape(self.seen.gradients[name][0]).any():
+        norms = [
+            (name, target, target.reshape)
+            for name, target in reversed(known.items())
+            if "Norm" in _kind(get_layer(self.model, name)) and self.seen[name][0].ndim == 3
+        ]
+        if norms and not any(self.seen.gradients[name][0].any() for name in known):
+            raise ValueError(
+                f"no map changes the scores of this {_kind(self.model)}. Before training the "
+                "weights of a transformer's last layer are often zero: load trained ones, or say "
+                "which layer to take: layer=."
+            )
+        for name, target, reshape in norms:
+            if reshape and reshape(self.seen.gradients[name][0]).any():
                 rows, columns = target.map_shape
                 why = "the last normalisation from which image patches reach the output"
                 where = target.reason.partition(". ")[2]
@@ -304,7 +324,8 @@ class Looked:
             return f"returns {shape}, with one position"
         return _Unclear(
             f"returns {shape}, and how its tokens lie in the image cannot be told. Say so: "
-            "reshape=lambda out: out.transpose(1, 2).unflatten(2, (rows, columns))."
+            "reshape=lambda out: out.transpose(1, 2).unflatten(2, (rows, columns)); with a class "
+            "token in front, out[:, 1:] first."
         )
 
     def _patches_before(self, name: str) -> Iterator[tuple[str, int, int]]:
