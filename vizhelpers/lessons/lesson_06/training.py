@@ -24,7 +24,7 @@ Data = tuple[Tensor, Tensor]  # inputs [N, 3, H, W] and labels [N]
 def judge(model: nn.Module, inputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """Loss and accuracy. One score means yes or no, above 0 is yes; several are classes."""
     # A few at a time: memory for all at once would cost more time than the network.
-    scores = torch.cat([model(few) for few in inputs.split(16)])  # type: ignore[no-untyped-call]
+    scores = torch.cat([model(few) for few in inputs.split(8)])  # type: ignore[no-untyped-call]
     if scores.shape[1] == 1:
         scores = scores[:, 0]
         loss = F.binary_cross_entropy_with_logits(scores, labels)
