@@ -11,7 +11,7 @@ import os
 import sys
 from pathlib import Path
 
-from vizhelpers._utils.paths import DATA, NOTEBOOKS, ROOT, WEIGHTS
+from vizhelpers._utils.paths import DATA, NOTEBOOKS, ROOT, WEIGHTS, written_beside
 from vizhelpers.course import bootstrap
 
 FIRST_LESSON = NOTEBOOKS / "00_start_here.ipynb"
@@ -90,7 +90,8 @@ def run_for_teachers(arguments: argparse.Namespace) -> None:
 
             text = as_json() if arguments.json else as_text()
             if arguments.out:  # a shell's own > may write it in another encoding
-                arguments.out.write_text(text + "\n", encoding="utf-8")
+                with written_beside(arguments.out) as draft:
+                    draft.write_text(text + "\n", encoding="utf-8")
             print(f"wrote {arguments.out}" if arguments.out else text)
         elif arguments.command == "links":
             from vizhelpers.course.links import link_lessons

@@ -5,6 +5,8 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
+from vizhelpers._utils.paths import written_beside
+
 from .compose import BACKGROUNDS, CLASSES, compose_scene
 
 _PAPER, _INK = (255, 255, 255), (30, 30, 30)
@@ -49,5 +51,6 @@ def write_contact_sheet(path: str | Path, *, seed: int = 0) -> Path:
     """Write the contact sheet as an image file (the ending decides the format)."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    contact_sheet(seed=seed).save(path)
+    with written_beside(path) as draft:
+        contact_sheet(seed=seed).save(draft)
     return path
