@@ -145,5 +145,5 @@ def test_every_function_works_with_it_and_leaves_it_as_it_was(function, network,
 
 def test_what_does_not_work_says_so(network):
     image = torch.zeros(1, 3, 64, 64)
-    with pytest.raises(ValueError, match="FullGrad needs"):
+    with pytest.raises(ValueError, match="BatchNormAct2d, and would be left out"):
         vh.class_maps(network, image, 285, method="FullGrad")
