@@ -262,6 +262,7 @@ def test_size_of_files_is_what_the_model_wants() -> None:
     model = nn.Conv2d(3, 1, 1)
     assert side_of(model, "photo.jpg") == 224
     assert side_of(model, IMAGES) == 24
+    assert side_of(model, [IMAGES[0, :, :, :20], "photo.jpg"]) == 224
     model.pretrained_cfg = {"input_size": (3, 96, 96)}  # type: ignore[assignment]  # as in timm
     assert side_of(model, "photo.jpg") == 96
 
