@@ -1,5 +1,7 @@
 """Everything that is operated, in JupyterLab's two themes and at 200 % zoom of a small screen."""
 
+from collections.abc import Iterator
+
 import nbformat
 import pytest
 from playwright.sync_api import Locator, Page
@@ -34,23 +36,28 @@ theme => window.jupyterapp.commands.execute('apputils:change-theme', { theme })"
 WIDER = "element => element.scrollWidth - element.clientWidth"
 
 
+def put_on(page: Page, theme: str) -> None:
+    name = f"JupyterLab {theme}"
+    page.evaluate(CHANGE_THEME, name)
+    page.wait_for_function("name => document.body.dataset.jpThemeName === name", arg=name)
+
+
 @pytest.fixture(scope="module")
-def shown(page: Page, lab: Lab) -> dict[str, Locator]:
+def shown(page: Page, lab: Lab) -> Iterator[dict[str, Locator]]:
     """The output of each, by its name."""
     code = [SET_UP.strip(), *CELLS.values()]
     lab.open(page, [nbformat.v4.new_code_cell(source) for source in code])
     run(page, *range(len(code)))
-    places = [cell_of(page, number).locator(".jp-OutputArea-output") for number in range(1, 11)]
-    return dict(zip(CELLS, places, strict=True))
+    outputs = (cell_of(page, k).locator(".jp-OutputArea-output") for k in range(1, len(code)))
+    yield dict(zip(CELLS, outputs, strict=True))
+    put_on(page, "Light")  # JupyterLab, which others use after this, remembers it
 
 
 @pytest.mark.parametrize("theme", ["Light", "Dark"])
 def test_controls_have_names_and_words_have_contrast(
     theme: str, page: Page, shown: dict[str, Locator]
 ) -> None:
-    name = f"JupyterLab {theme}"
-    page.evaluate(CHANGE_THEME, name)
-    page.wait_for_function("name => document.body.dataset.jpThemeName === name", arg=name)
+    put_on(page, theme)
     found = {name: (nameless(place), too_pale(place)) for name, place in shown.items()}
     assert found == dict.fromkeys(CELLS, ([], []))
 
@@ -62,3 +69,12 @@ def test_at_200_percent_nothing_is_lost(page: Page, shown: dict[str, Locator]) -
     hidden = {name: place.evaluate(WIDER) for name, place in shown.items()}
     page.set_viewport_size(VIEWPORT)
     assert max(hidden.values()) <= 1, hidden
+
+
+def test_what_is_missing_would_be_found(page: Page, shown: dict[str, Locator]) -> None:
+    """Otherwise nothing found above would prove nothing."""
+    put_on(page, "Light")
+    place = shown["paint over"]
+    bad = '<input type="range"><p style="color: #999">pale</p>'
+    place.evaluate("(element, html) => { element.innerHTML = html; }", bad)
+    assert (nameless(place), too_pale(place)) == (['- slider: "50"'], ["pale"])
