@@ -34,6 +34,12 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "autoStartDefaultKernel": True,
     },
 }
+# The server's own settings: its kernels start at once.
+FORKED = f"""import sys
+sys.path.append({str(Path(__file__).parents[1])!r})
+from support import forked_kernels
+forked_kernels.install()
+"""
 SECONDS = 120
 IS_READY = """async () => {
   const app = window.jupyterapp;
@@ -74,9 +80,12 @@ ASK_KERNEL = """async code => {
   await request.done;
   return said;
 }"""
-# The digest of an image's own bytes, not of what the browser makes of them.
+# The digest of an image's own bytes, not of what the browser makes of them. Decoding is refused
+# when another picture comes meanwhile.
 SHOWN = """async image => {
-  await image.decode();
+  for (let tries = 1; ; tries += 1) {
+    try { await image.decode(); break; } catch (error) { if (tries === 10) throw error; }
+  }
   const bytes = await (await fetch(image.src)).arrayBuffer();
   const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', bytes));
   return [...digest].map(byte => byte.toString(16).padStart(2, '0')).join('');
@@ -152,6 +161,8 @@ def running_lab(folder: Path) -> Iterator[Lab]:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(content), encoding="utf-8")
     (folder / "course").mkdir()
+    (folder / "CONFIG").mkdir()
+    (folder / "CONFIG" / "jupyter_server_config.py").write_text(FORKED, encoding="utf-8")
     environment = lesson_environment(folder)
     environment |= {
         f"JUPYTER_{kind}_DIR": str(folder / kind) for kind in ("CONFIG", "DATA", "RUNTIME")

@@ -26,6 +26,7 @@ from nbformat import NotebookNode
 from nbval.kernel import CURRENT_ENV_KERNEL_NAME, RunningKernel, start_new_kernel
 from nbval.plugin import IPyNbCell, IPyNbFile
 from PIL import Image
+from support import forked_kernels
 from support.picture_difference import compare
 
 from vizhelpers.course.refresh import compress_picture, lesson_environment
@@ -65,6 +66,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.section("lessons")
         for line in [*chain.from_iterable(moved.values()), verdict]:
             terminalreporter.write_line(line)
+
+
+def pytest_configure() -> None:
+    """Let the lessons' kernels start at once."""
+    forked_kernels.install()
 
 
 class LessonKernel(RunningKernel):

@@ -10,8 +10,6 @@ import os
 import sys
 from typing import Any
 
-RECORD = os.environ.get("NETWORK_RECORD")
-
 
 def is_local(host: Any) -> bool:
     """Tell whether a host name or address means this very machine."""
@@ -38,8 +36,9 @@ def refuse(event: str, arguments: tuple[Any, ...]) -> None:
         return
     if is_local(host):
         return
-    if RECORD:
-        with open(RECORD, "a", encoding="utf-8") as record:  # noqa: PTH123 (start-up stays light)
+    record_path = os.environ.get("NETWORK_RECORD")
+    if record_path:
+        with open(record_path, "a", encoding="utf-8") as record:  # noqa: PTH123 (start-up stays light)
             record.write(f"{event} {host}\n")
     raise ConnectionRefusedError(f"lessons must work with no network: {event} to {host}")
 
