@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import nn
 
 import vizhelpers as vh
 from vizhelpers.images import IMAGENET_MEAN, IMAGENET_STD
@@ -111,7 +111,7 @@ def leaked_hook(dice: random.Random, *, ill: bool) -> Case:
     return case
 
 
-def _positive(module: nn.Module, gradients: Any, outputs: Any) -> tuple[Tensor | None, ...]:
+def _positive(module: nn.Module, gradients: Any, outputs: Any) -> tuple[Any, ...]:
     return tuple(g if g is None else g.clamp(min=0) for g in gradients)
 
 
