@@ -25,7 +25,7 @@ def language() -> str:
 def texts(file: str) -> dict[str, Any]:
     """All texts of one file, such as `lesson_01`: in the chosen language, else in English."""
     english, chosen = (_read(TEXTS / folder / f"{file}.toml") for folder in (ENGLISH, language()))
-    return _merge(english, chosen)
+    return english if chosen is english else _merge(english, chosen)
 
 
 def common(*keys: str, **values: object) -> str:

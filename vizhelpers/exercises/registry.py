@@ -6,6 +6,7 @@ holds as one; a quiz question is whatever has `choices` and an `answer` in the l
 
 import pkgutil
 from collections.abc import Callable, Mapping
+from functools import cache
 from importlib import import_module
 from typing import TypeVar
 
@@ -94,9 +95,13 @@ def _modules() -> dict[str, str]:
 
     Found by name: lessons know the exercises' mechanism, which knows no lesson.
     """
-    package = import_module("vizhelpers.lessons")
+    return _modules_in(tuple(import_module("vizhelpers.lessons").__path__))
+
+
+@cache
+def _modules_in(folders: tuple[str, ...]) -> dict[str, str]:
     return {
-        found.name.removeprefix("lesson_"): f"{package.__name__}.{found.name}"
+        found.name.removeprefix("lesson_"): f"vizhelpers.lessons.{found.name}"
         + (".checks" if found.ispkg else "")
-        for found in pkgutil.iter_modules(package.__path__)
+        for found in pkgutil.iter_modules(folders)
     }

@@ -7,7 +7,7 @@ the version of a drawing library.
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -283,6 +283,7 @@ def _read(set_name: str, names: Iterable[str], ending: str) -> ByteArray:
     return np.stack([_read_png(IMAGES / set_name / f"{name}{ending}.png") for name in names])
 
 
+@cache  # those of all sets are 22 MB
 def _read_png(path: Path) -> ByteArray:
     remake = "Make the shipped scenes again with: python -m vizhelpers data"
     try:

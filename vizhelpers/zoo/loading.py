@@ -5,8 +5,9 @@ import os
 import sys
 import urllib.request
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -152,7 +153,7 @@ def _course(name: str, twin: str) -> nn.Module:
     if twin not in twins:
         refuse(f"There is no {twin!r} twin of {name}", str(twin), twins)
     path = WEIGHTS / f"{name}-{twin}.safetensors"
-    model = _filled(_empty(ARCHITECTURES[name]), read_tensors(path), path)
+    model = _filled(deepcopy(_empty_course(name)), read_tensors(path), path)
     return _with_info(model, _course_info(name, f"course, {twin}"))
 
 
@@ -265,6 +266,14 @@ def _empty(build: Callable[[], nn.Module]) -> nn.Module:
     except NotImplementedError:  # RegNet reckons its widths with tensors
         with own_random_numbers(0):
             return build()
+
+
+@cache
+def _empty_course(name: str) -> nn.Module:
+    """The course's network without weights, to be copied: that is faster than to build it."""
+    from vizhelpers.zoo.architectures import ARCHITECTURES
+
+    return _empty(ARCHITECTURES[name])
 
 
 def _torchvision(name: str) -> Callable[[], nn.Module]:
