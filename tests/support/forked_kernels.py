@@ -43,7 +43,8 @@ class ForkedKernel:
         with mock.patch.dict(os.environ, env):
             forkserver.ensure_running()  # in the lessons' environment; what differs comes below
         ours, theirs = context.Pipe()
-        arguments = (list(command[-2:]), dict(env), cwd, theirs)
+        options = list(command[command.index("-f") :])  # what comes behind the launcher's name
+        arguments = (options, dict(env), cwd, theirs)
         self._process = context.Process(target=run_kernel, args=arguments, daemon=True)
         self._process.start()
         self.pid = self._process.pid
