@@ -183,6 +183,9 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "notebooks").mkdir()
     shutil.copy(ROOT / "pyproject.toml", root)
     shutil.copytree(ROOT / "tests" / "support", root / "tests" / "support")
+    forked = root / "tests" / "support" / "forked_kernels.py"
+    unused = '"torch", "torchvision", "timm", "pandas", "scipy.stats", "sklearn"'  # slow to import
+    forked.write_text(forked.read_text("utf-8").replace(unused, ""), "utf-8")
     nbformat.write(notebook(WRONG | NEVER_RUN), root / "notebooks" / "wrong.ipynb")
     nbformat.write(notebook(RIGHT), root / "notebooks" / "right.ipynb")
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}

@@ -10,11 +10,12 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
-from support.nbval_pictures import GUARD
+from support.nbval_pictures import GUARD, LessonCell
 
-from vizhelpers._utils.paths import ROOT
+from vizhelpers._utils.paths import NOTEBOOKS
 from vizhelpers.course.refresh import all_notebooks
 
 # 192.0.2.1 and 2001:db8::1 are set aside for examples: nobody has them.
@@ -76,12 +77,7 @@ def test_guard_leaves_this_machine_alone(way: str, tmp_path: Path) -> None:
 
 
 def test_every_notebook_is_run_under_the_guard() -> None:
-    answer = subprocess.run(
-        [sys.executable, "-m", "pytest", "--collect-only", "-q", "notebooks"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    for path in all_notebooks():
-        assert f"{path.relative_to(ROOT).as_posix()}::Cell 0" in answer.stdout
+    found: list[pytest.Item] = []
+    plugin = SimpleNamespace(pytest_collection_finish=lambda session: found.extend(session.items))
+    pytest.main(["--collect-only", "-qq", "-n0", str(NOTEBOOKS)], [plugin])
+    assert {cell.path for cell in found if isinstance(cell, LessonCell)} == set(all_notebooks())

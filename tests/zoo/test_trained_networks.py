@@ -1,6 +1,6 @@
 """Do the shipped networks do what the course says of them? Measured anew on fresh scenes.
 
-Each share below is of 200 scenes that were drawn for this test alone. The bounds are those that
+Each share below is of 100 scenes that were drawn for this test alone. The bounds are those that
 the course promises, with no tolerance on top: the scenes are the same in every run.
 """
 
@@ -17,7 +17,7 @@ from vizhelpers.scenes.render import Recipe, render_arrays
 from vizhelpers.zoo.loading import load_model
 from vizhelpers.zoo.training import EVALUATION_SEED, RECIPES, TRAINING_SEED, measure
 
-IMAGES = 200
+IMAGES = 100
 SEED = 4242
 CARD = json.loads((WEIGHTS / "model_card.json").read_text("utf-8"))["networks"]
 
@@ -56,7 +56,7 @@ def test_networks_do_what_their_twins_are_for(name, sets):
 
 
 def test_fair_networks_err_on_hard_scenes():
-    hard = render_arrays(Recipe(100, SEED, hard=True), progress=False)
+    hard = render_arrays(Recipe(IMAGES, SEED, hard=True), progress=False)
     for name in ("alexnet-fair", "vgg11-fair", "resnet18-fair"):
         assert results(name, {"hard": hard}, "hard")["hard"]["accuracy"] < 0.95
 
