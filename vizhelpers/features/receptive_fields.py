@@ -202,7 +202,8 @@ class _Probe:
         return torch.stack(seen).any(0)
 
     def _returned(self, image: Tensor) -> list[Tensor]:
-        torch.manual_seed(0)  # there are models that draw random numbers
+        # There are models that draw random numbers. (torch.manual_seed is slow: it asks for GPUs.)
+        torch.default_generator.manual_seed(0)
         return [t for _, t in named_tensors(self.run(image.clone())) if t.is_floating_point()]
 
     def _see(self, image: Tensor) -> list[Tensor]:
