@@ -3,6 +3,7 @@
 And nothing is written into the record of what whoever runs them has answered.
 """
 
+import gc
 import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # for the processes that tests start, too
@@ -21,3 +22,13 @@ LONG = ("tests/browser", "notebooks", "tests/course")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the long files first, which workers take in this order."""
     items.sort(key=lambda item: [not item.nodeid.startswith(folder) for folder in LONG])
+
+
+def pytest_collection_finish() -> None:
+    """Spare the garbage collector what lives as long as the run: PyTorch, and all tests."""
+    gc.freeze()
+
+
+def pytest_unconfigure() -> None:
+    """Let Python's end find all of it again."""
+    gc.unfreeze()
