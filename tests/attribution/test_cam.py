@@ -524,6 +524,38 @@ def test_an_early_layer_is_not_taken_for_the_last() -> None:
         assert f"with layer='{last}'" in str(said.value)
 
 
+class Windows(nn.Module):
+    """Tokens that stand window after window, each of 2x2 patches, as inside Hiera."""
+
+    def __init__(self, *, ordered: bool = False) -> None:
+        super().__init__()
+        order = torch.arange(16).view(4, 4)
+        windows = order.view(2, 2, 2, 2).transpose(1, 2)
+        self.order = (order if ordered else windows).flatten()
+        self.patches, self.block = nn.Conv2d(3, 6, 4, stride=4), nn.LayerNorm(6)
+        self.fc = nn.Linear(6, CLASSES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        tokens = self.patches(x).flatten(2).transpose(1, 2)
+        return self.fc(self.block(tokens[:, self.order]).relu().mean(1))
+
+    def as_maps(self, tokens: Tensor) -> Tensor:
+        return tokens[:, self.order.argsort()].transpose(1, 2).unflatten(2, (4, 4))
+
+
+def test_tokens_in_another_order_are_asked_back() -> None:
+    torch.manual_seed(0)
+    model, images = Windows(), torch.rand(2, 3, 16, 16)
+    goal, expected = grad_cam(model, images, "block", model.as_maps)
+    with pytest.raises(ValueError, match="tokens of 'block' lie in the image cannot be told"):
+        class_maps(model, images, goal, layer="block")
+    found = class_maps(model, images, goal, layer="block", reshape=model.as_maps)
+    assert torch.allclose(found.raw, expected, atol=1e-6)
+    model = Windows(ordered=True)
+    goal, expected = grad_cam(model, images, "block", model.as_maps)
+    assert torch.allclose(class_maps(model, images, goal, layer="block").raw, expected, atol=1e-6)
+
+
 class Folded(nn.Module):
     """Makes several images of each one, which go through as one batch."""
 
