@@ -65,7 +65,9 @@ def test_a_written_file_is_half_precision_and_can_be_loaded(name, quick):
 
 
 def test_the_card_describes_the_files(quick):
-    card = json.loads((quick / "model_card.json").read_text("utf-8"))
+    stored = (quick / "model_card.json").read_text("utf-8")
+    card = json.loads(stored)
+    assert stored == json.dumps(card, indent=1, sort_keys=True) + "\n", "the same at every training"
     assert set(card["networks"]) == set(MADE)
     text = (quick / "model_card.md").read_text("utf-8")
     for name, facts in card["networks"].items():

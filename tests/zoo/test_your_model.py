@@ -91,6 +91,16 @@ def test_a_text_names_a_model(text, kind, parameters):
     assert fits(model, load_your_model(text).state_dict()), "the same seed, the same weights"
 
 
+def test_a_file_finds_its_own_neighbour_first(folder, tmp_path_factory, monkeypatch):
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    for place, width in ((folder, 5), (elsewhere, 6)):
+        (place / "my_width.py").write_text(f"WIDTH = {width}")
+    monkeypatch.syspath_prepend(elsewhere)
+    text = "import torch\nfrom my_width import WIDTH\nready = torch.nn.Linear(2, WIDTH)"
+    (folder / "near.py").write_text(text)
+    assert load_your_model("near.py:ready").out_features == 5
+
+
 def test_a_changed_file_is_read_again(folder):
     load_your_model("net.py:smaller")
     (folder / "net.py").write_text(NET.replace("width=2", "width=30"))
