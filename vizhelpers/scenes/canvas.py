@@ -170,15 +170,9 @@ class Canvas:
         return Drawing(self.picture(), coverage.astype(np.float32) / 255, parts.copy())
 
     def _to_pixels(self, points: Points) -> Outline:
-        x, y = np.asarray(points, dtype=np.float64).T
+        given = np.asarray(points, dtype=np.float64)
         # Written out, because a matrix product rounds differently from one BLAS to another.
-        return np.stack(
-            [
-                x * self._x_axis[0] + y * self._y_axis[0] + self._origin[0],
-                x * self._x_axis[1] + y * self._y_axis[1] + self._origin[1],
-            ],
-            axis=1,
-        )
+        return given[:, :1] * self._x_axis + given[:, 1:] * self._y_axis + self._origin
 
     def _fill(self, corners: Outline, color: Color, part: str) -> None:
         flat = _whole(corners)
@@ -210,9 +204,9 @@ def ellipse_outline(
     x: float, y: float, radius_x: float, radius_y: float, rotation: float = 0.0
 ) -> Outline:
     """28 points around an ellipse."""
-    wide, high = _CIRCLE[:, 0] * radius_x, _CIRCLE[:, 1] * radius_y
+    wide, high = _CIRCLE[:, :1] * radius_x, _CIRCLE[:, 1:] * radius_y
     cosine, sine = math.cos(rotation), math.sin(rotation)
-    return np.stack([wide * cosine - high * sine + x, wide * sine + high * cosine + y], axis=1)
+    return wide * (cosine, sine) - high * (sine, -cosine) + (x, y)
 
 
 def arc(  # noqa: PLR0917
