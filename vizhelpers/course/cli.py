@@ -7,6 +7,7 @@ uv then brings the right one.
 from __future__ import annotations
 
 import argparse
+import compileall
 import os
 import sys
 from pathlib import Path
@@ -157,6 +158,9 @@ def run(arguments: argparse.Namespace, extra: list[str]) -> int:
         lesson = f"--LabApp.default_url=/lab/tree/{arguments.lesson}"
         return bootstrap.call([sys.executable, "-m", "jupyterlab", lesson, *root, *extra])
     if command == "test":
+        # Each lesson's kernel imports vizhelpers anew: from bytecode, also where Python may not
+        # write it (PYTHONDONTWRITEBYTECODE is set in many containers).
+        compileall.compile_dir(ROOT / "vizhelpers", quiet=2)
         return bootstrap.call([sys.executable, "-m", "pytest", *extra])
     if command == "explore":
         from vizhelpers.course.explore import explore
