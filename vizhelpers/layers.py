@@ -84,10 +84,12 @@ def get_layer(model: nn.Module, layer: str | nn.Module) -> nn.Module:
             "a layer is given by its name, such as 'features.3', or as the module itself; "
             f"got {layer!r} ({type(layer).__name__}). list_layers(model) lists all names."
         )
-    modules = dict(model.named_modules(remove_duplicate=False))
-    if layer not in modules:
+    found: nn.Module | None = model
+    for part in layer.split(".") if layer else ():
+        found = found._modules.get(part) if found is not None else None
+    if found is None:
         raise ValueError(f"{type(model).__name__} has no layer {layer!r}. {_advice(model, layer)}")
-    return modules[layer]
+    return found
 
 
 def layer_name(model: nn.Module, module: nn.Module) -> str:
