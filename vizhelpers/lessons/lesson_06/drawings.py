@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, NullLocator
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
@@ -225,6 +225,7 @@ def draw_gradients(folder: str | Path, runs: Sequence[str], epochs: tuple[int, i
         for epoch, style in zip(epochs, ("o-", "o--"), strict=True):
             heights = [each[epoch] for each in sizes.values()]
             ax.semilogy(names, heights, style, color=colour, lw=2, label=f"epoch {epoch}")
+        ax.yaxis.set_minor_locator(NullLocator())  # a hundred small ticks would take two seconds
         ax.tick_params(axis="x", rotation=60)
         ax.grid(axis="y", color="0.88")
         ax.legend(fontsize=SMALL, frameon=False)

@@ -42,6 +42,7 @@ def train(
     lr: float = 2e-3,
     batch: int = 32,
     every: int = 1,
+    repeat: int = 1,
 ) -> list[dict[str, Tensor]]:
     """Train a network, and log its curves, layers, kernels and maps to TensorBoard.
 
@@ -53,10 +54,11 @@ def train(
         model: The network; it is changed.
         data: What it learns from.
         validation: What it is judged by.
-        epochs: How often it sees all of ``data``.
+        epochs: How many.
         lr: The learning rate of AdamW at the start; each epoch has 0.9 times that before.
         batch: Pictures in one step.
         every: After how many epochs, each time, it is judged and its layers are logged.
+        repeat: How often it sees each of its pictures in one epoch.
 
     Returns:
         The state of the network at those epochs: a checkpoint for each point of the curves.
@@ -67,7 +69,9 @@ def train(
     step, kept = 0, []
     for epoch in with_progress(range(epochs), Path(folder).name):
         writers["train"].add_scalar("learning rate", schedule.get_last_lr()[0], epoch)
-        for chosen in torch.randperm(len(data[0])).split(batch):  # type: ignore[no-untyped-call]
+        count = len(data[0])
+        order = torch.randperm(repeat * count) % count
+        for chosen in order.split(batch):  # type: ignore[no-untyped-call]
             loss, _ = judge(model, data[0][chosen], data[1][chosen])
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
@@ -94,9 +98,9 @@ def train_mystery(
 ) -> list[dict[str, Tensor]]:
     """Train network A, B or C: as `train`, with what its setting says."""
     model = lenet(1, setting.activation, setting.extra)
-    seen = torch.arange(setting.pictures).repeat(setting.repeat)
-    part = data[0][seen], data[1][seen]
-    return train(folder, model, part, validation, batch=setting.batch, **options)
+    part = data[0][: setting.pictures], data[1][: setting.pictures]
+    options |= {"batch": setting.batch, "repeat": setting.repeat}
+    return train(folder, model, part, validation, **options)
 
 
 def log_layers(writer: SummaryWriter, model: nn.Module, image: Tensor, epoch: int) -> None:
