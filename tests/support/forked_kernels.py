@@ -48,6 +48,7 @@ class ForkedKernel:
         self._process = context.Process(target=run_kernel, args=arguments, daemon=True)
         self._process.start()
         self.pid = self._process.pid
+        theirs.close()  # so that the next line ends with an error where the process has died
         ours.recv()  # it has a process group of its own, to which signals go
         self.wait = self._process.join
         self.kill, self.terminate = self._process.kill, self._process.terminate
