@@ -13,6 +13,8 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from nbval.kernel import CURRENT_ENV_KERNEL_NAME, start_new_kernel
+from support import forked_kernels
 from support.nbval_pictures import GUARD, LessonCell
 
 from vizhelpers._utils.paths import NOTEBOOKS
@@ -81,3 +83,18 @@ def test_every_notebook_is_run_under_the_guard() -> None:
     plugin = SimpleNamespace(pytest_collection_finish=lambda session: found.extend(session.items))
     pytest.main(["--collect-only", "-qq", "-n0", str(NOTEBOOKS)], [plugin])
     assert {cell.path for cell in found if isinstance(cell, LessonCell)} == set(all_notebooks())
+
+
+def test_a_forked_kernel_is_guarded_whichever_came_first(tmp_path: Path) -> None:
+    forked_kernels.install()
+    record = tmp_path / "record.txt"
+    guarded = {**os.environ, "PYTHONPATH": str(GUARD), "NETWORK_RECORD": str(record)}
+    replies = []
+    for environment, code in ((dict(os.environ), "pass"), (guarded, WAYS_OUT["IPv4"])):
+        manager, client = start_new_kernel(kernel_name=CURRENT_ENV_KERNEL_NAME, env=environment)
+        reply = client.execute_interactive(code, timeout=60, output_hook=lambda _: None)
+        replies.append(reply["content"].get("ename"))
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
+    assert replies == [None, "ConnectionRefusedError"]
+    assert "192.0.2.1" in record.read_text(encoding="utf-8")

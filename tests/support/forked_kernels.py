@@ -10,6 +10,8 @@ import atexit
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from importlib import import_module
 from multiprocessing import forkserver, get_context, parent_process
 from multiprocessing.connection import Connection
 from threading import Thread
@@ -22,6 +24,9 @@ PRELOADED = (
     *("torch", "torchvision", "timm", "pandas", "scipy.stats", "sklearn"),
     *("ipykernel.kernelapp", "ipywidgets", "anywidget", "IPython.core.magics"),
 )
+
+# What counts when Python starts, whichever kernel is the first; all else comes in `run_kernel`.
+AT_START = {"PYTHONHASHSEED": "0", "OMP_NUM_THREADS": "1", "PYTHONPATH": ""}
 
 
 def install() -> None:
@@ -40,8 +45,8 @@ class ForkedKernel:
     ) -> None:
         context = get_context("forkserver")
         context.set_forkserver_preload(list(PRELOADED))
-        with mock.patch.dict(os.environ, env):
-            forkserver.ensure_running()  # in the lessons' environment; what differs comes below
+        with mock.patch.dict(os.environ, AT_START):
+            forkserver.ensure_running()
         ours, theirs = context.Pipe()
         options = list(command[command.index("-f") :])  # what comes behind the launcher's name
         arguments = (options, dict(env), cwd, theirs)
@@ -78,6 +83,9 @@ def run_kernel(
     # The path that a fresh Python would have, not that of the tests.
     installed = [path for path in sys.path if path.startswith((sys.prefix, sys.base_prefix))]
     sys.path[:] = [*filter(None, env.get("PYTHONPATH", "").split(os.pathsep)), *installed]
+    sys.modules.pop("sitecustomize", None)
+    with suppress(ModuleNotFoundError):
+        import_module("sitecustomize")  # such as the guard that refuses the network
     try:
         launch_new_instance(argv=arguments)
     finally:
