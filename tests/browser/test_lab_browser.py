@@ -109,8 +109,8 @@ def picker(page: Page, lessons: LessonWidgets) -> Picker:
     """Lesson 01's picker with nothing searched for and the first layer shown."""
     (element,) = lessons.of(page, "01_print_vs_torchinfo")
     element.get_by_label("Search").fill("")
+    element.get_by_text(re.compile(r"^\d+ layers$")).wait_for()  # or the search comes afterwards
     ask(page, "picker.pick(picker.layers[0])")
-    element.get_by_text(re.compile(r"^\d+ layers$")).wait_for()
     picker = Picker(element)
     picker.wait_for(next(iter(picker.layers)))
     picker.list.focus()
@@ -199,8 +199,8 @@ def test_a_click_keeps_the_tile_until_the_next_one(linked: Linked) -> None:
 
 
 def test_arrow_keys_move_what_is_kept_and_escape_lets_go(linked: Linked) -> None:
-    before = linked.active_cell()
     linked.point(linked.mosaic, 9, click=True)
+    before = linked.active_cell()
     linked.mosaic.focus()
     linked.page.keyboard.press("ArrowRight")
     linked.assert_shows(10)
