@@ -18,7 +18,10 @@ import torch
 import torch.nn.functional as F
 from matplotlib import colormaps
 from matplotlib.axes import Axes
+from matplotlib.backend_bases import RendererBase
 from matplotlib.colors import Colormap
+from matplotlib.image import AxesImage
+from matplotlib.transforms import Affine2D
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image, ImageDraw
 from torch import Tensor
@@ -577,7 +580,10 @@ class _Sheet:
         words = "\n".join(textwrap.fill(note, PAGE // 8) for note in notes)
         if ax is None:
             ax = _exact_axes(high, wide, title, words, self.bar.room if self.bar else 0)
-        ax.imshow(pixels)
+            ax.set_aspect("equal")
+            ax.add_image(_Pixels(ax, pixels))
+        else:
+            ax.imshow(pixels)
         ax.set(xlim=(-0.5, wide - 0.5), ylim=(high - 0.5, -0.5), xticks=[], yticks=[])
         ax.set_frame_on(False)
         ax.set_title(title, loc="left", fontsize=NORMAL, parse_math=False)
@@ -638,6 +644,28 @@ class _Sheet:
             share = place / (len(names) - 1)
             where = "bottom" if place == 0 else "top" if share == 1 else "center"
             ax.text(wide + 4, bottom + share * (top - bottom), name, fontsize=SMALL, va=where)
+
+
+class _Pixels(AxesImage):
+    """An image that is copied, not resampled, where each of its pixels is one of the screen's."""
+
+    def __init__(self, ax: Axes, pixels: Pixels) -> None:
+        super().__init__(ax, origin="upper")
+        self.set_data(pixels)
+        self.set_clip_path(ax.patch)
+        self._pixels = pixels
+
+    def make_image(
+        self, renderer: RendererBase, magnification: float = 1, unsampled: bool = False
+    ) -> tuple[Pixels, float, float, Affine2D]:
+        """As Matplotlib's, in half the time of the whole figure."""
+        high, wide = self._pixels.shape[:2]
+        place = self.axes.get_window_extent(renderer)
+        if magnification != 1 or not np.allclose((place.width, place.height), (wide, high)):
+            return super().make_image(renderer, magnification, unsampled)
+        opaque = np.full((high, wide, 4), 255, dtype=np.uint8)
+        opaque[::-1, :, :3] = self._pixels
+        return opaque, place.x0, place.y0, Affine2D()
 
 
 def _exact_axes(high: int, wide: int, title: str, words: str, room: int) -> Axes:
