@@ -17,7 +17,7 @@ from support.lab import VIEWPORT, running_browser, running_lab
 from support.picker_page import LessonWidgets, Linked, Picker
 
 PICKS = 15
-GOAL = "≤ 150 ms"
+GOAL = "≤ 60 ms"
 
 
 def pick_layers(page: Page, lessons: LessonWidgets) -> list[float]:
