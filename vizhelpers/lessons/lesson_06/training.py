@@ -24,7 +24,8 @@ Data = tuple[Tensor, Tensor]  # inputs [N, 3, H, W] and labels [N]
 def judge(model: nn.Module, inputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """Loss and accuracy. One score means yes or no, above 0 is yes; several are classes."""
     # A few at a time: memory for all at once would cost more time than the network.
-    scores = torch.cat([model(few) for few in inputs.split(8)])  # type: ignore[no-untyped-call]
+    count = 8 if torch.is_grad_enabled() else 16
+    scores = torch.cat([model(few) for few in inputs.split(count)])  # type: ignore[no-untyped-call]
     if scores.shape[1] == 1:
         scores = scores[:, 0]
         loss = F.binary_cross_entropy_with_logits(scores, labels)
@@ -106,7 +107,7 @@ def train_mystery(
 def log_layers(writer: SummaryWriter, model: nn.Module, image: Tensor, epoch: int) -> None:
     """Log histograms of weights and gradients of every layer; kernels and maps of the first."""
     # By default there are some 500 bins each, and a reader checks every byte in plain Python.
-    log = partial(writer.add_histogram, global_step=epoch, bins=200)
+    log = partial(writer.add_histogram, global_step=epoch, bins=100)
     for name, parameter in model.named_parameters():
         if name.endswith("weight"):
             log(f"weights/{name[:-7]}", parameter)
