@@ -84,9 +84,11 @@ def get_layer(model: nn.Module, layer: str | nn.Module) -> nn.Module:
             "a layer is given by its name, such as 'features.3', or as the module itself; "
             f"got {layer!r} ({type(layer).__name__}). list_layers(model) lists all names."
         )
-    found: nn.Module | None = model
-    for part in layer.split(".") if layer else ():
-        found = found._modules.get(part) if found is not None else None
+    if not layer:
+        return model
+    found: nn.Module | None = getattr(model, "_orig_mod", model)  # of a compiled one, as `_named`
+    for part in layer.removeprefix("_orig_mod.").split("."):
+        found = found._modules[part] if found is not None and part in found._modules else None
     if found is None:
         raise ValueError(f"{type(model).__name__} has no layer {layer!r}. {_advice(model, layer)}")
     return found
@@ -176,7 +178,7 @@ def _advice(model: nn.Module, wrong: str) -> str:
     parent, _, last = written.rpartition(".")
     owner = names.get(parent)
     if owner is not None:
-        inside = [f"{parent}.{child}" for child in owner._modules]
+        inside = [f"{parent}.{child}" for child in owner._modules.keys()]  # noqa: SIM118 (of a script)
         if last in owner._parameters or last in owner._buffers:
             return f"{last!r} is a tensor of the layer {parent!r}."
         if not inside:

@@ -93,6 +93,17 @@ def test_a_model_of_one_layer_lists_itself():
     assert get_layer(model, "") is model
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit")
+@pytest.mark.parametrize("made", [torch.jit.script, torch.compile], ids=["scripted", "compiled"])
+def test_every_listed_name_leads_to_a_layer(made):
+    model = made(nn.Sequential(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()), nn.Flatten()))
+    names = list_layers(model)
+    assert names == ["0.0", "0.1", "1"]
+    assert all(isinstance(get_layer(model, name), nn.Module) for name in names)
+    with pytest.raises(ValueError, match=r"has no layer '0\.7'"):
+        get_layer(model, "0.7")
+
+
 @pytest.mark.parametrize("name", ALL)
 def test_names_lead_to_their_modules_and_back(name):
     model, _ = ALL[name].build()
