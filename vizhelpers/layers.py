@@ -103,7 +103,9 @@ def layer_name(model: nn.Module, module: nn.Module) -> str:
     """
     check_model(model)
     check_model(module, "module")
-    for name, candidate in model.named_modules():
+    if module is model:
+        return ""
+    for name, candidate in getattr(model, "_orig_mod", model).named_modules():
         if candidate is module:
             return name
     raise ValueError(

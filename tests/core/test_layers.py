@@ -99,7 +99,7 @@ def test_every_listed_name_leads_to_a_layer(made):
     model = made(nn.Sequential(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()), nn.Flatten()))
     names = list_layers(model)
     assert names == ["0.0", "0.1", "1"]
-    assert all(isinstance(get_layer(model, name), nn.Module) for name in names)
+    assert [layer_name(model, get_layer(model, name)) for name in names] == names
     with pytest.raises(ValueError, match=r"has no layer '0\.7'"):
         get_layer(model, "0.7")
 
